@@ -1,0 +1,1 @@
+"""What DADM is about: threads, turns, transcripts, assistants and tasks, without any I/O."""

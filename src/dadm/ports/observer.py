@@ -1,0 +1,198 @@
+"""Observer: told what happened, for logs, metrics and traces."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from dadm.domain.thread import GenerationReason, Usage
+from dadm.domain.transcript import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskReceived:
+    """A task arrived for an assistant; `process_instance_id` is "" where it belongs to none."""
+
+    process_instance_id: str
+    task_id: str
+    engine: str
+    assistant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadCreated:
+    """A thread got its first conversation."""
+
+    process_instance_id: str
+    thread_id: str
+    assistant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadReused:
+    """A turn goes on in the conversation that earlier turns began."""
+
+    process_instance_id: str
+    thread_id: str
+    assistant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadRebuilt:
+    """A thread's conversation was replaced by a new one that was given its memory back."""
+
+    process_instance_id: str
+    thread_id: str
+    previous_thread_id: str
+    assistant: str
+    reason: GenerationReason
+    copied_messages: int
+    left_out_exchanges: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnWaiting:
+    """A turn waits for its thread; `ahead` earlier ones are known."""
+
+    process_instance_id: str
+    task_id: str
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    """A turn was submitted: its request is about to leave."""
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    assistant: str
+    sequence: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShown:
+    """What the model was shown for a turn, message by message, where the backend tells it.
+
+    Holds people's text: observers write it nowhere above DEBUG.
+    """
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    sequence: int
+    messages: tuple[Message, ...]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCompleted:
+    """A turn has its answer. Times are seconds; `waited` is the wait for the thread."""
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    assistant: str
+    sequence: int
+    is_recovered: bool
+    usage: Usage
+    waited_seconds: float
+    backend_seconds: float
+    store_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnReplayed:
+    """A task came again and got its recorded answer; `content_differs` from what was asked."""
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    content_differs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRefused:
+    """A turn ended without an answer, for good."""
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnUnsettled:
+    """An attempt failed and its turn stays to be taken again; `is_unknown` if it may be applied."""
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    code: str
+    reason: str
+    is_unknown: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadsClosed:
+    """A process instance ended and its threads were closed."""
+
+    process_instance_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeReported:
+    """The engine took a task's outcome (`completed`, `failed`, `bpmn_error`, `incident`)."""
+
+    process_instance_id: str
+    task_id: str
+    element_id: str
+    outcome: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportLost:
+    """An outcome could not be told to the engine; the turn stays settled for whoever comes next."""
+
+    process_instance_id: str
+    task_id: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineTrouble:
+    """The engine could not be asked for tasks; told once when it begins and once when it ends."""
+
+    engine: str
+    reason: str
+    is_over: bool
+
+
+Event: TypeAlias = (
+    TaskReceived
+    | ThreadCreated
+    | ThreadReused
+    | ThreadRebuilt
+    | TurnWaiting
+    | TurnStarted
+    | ModelShown
+    | TurnCompleted
+    | TurnReplayed
+    | TurnRefused
+    | TurnUnsettled
+    | ThreadsClosed
+    | OutcomeReported
+    | ReportLost
+    | EngineTrouble
+)
+
+
+class Observer(Protocol):
+    """Told what happened, at once and in order; it never fails and never waits."""
+
+    def notify(self, event: Event) -> None:
+        """Take note of `event`."""
+        ...

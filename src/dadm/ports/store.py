@@ -1,0 +1,433 @@
+"""ThreadStore: where threads, turns and transcripts are durable, and who may change them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from dadm.domain.json import JsonObject
+from dadm.domain.thread import (
+    NO_USAGE,
+    BackendIdentity,
+    ConversationId,
+    Generation,
+    GenerationReason,
+    Thread,
+    ThreadKey,
+    ThreadRef,
+    ThreadState,
+    Usage,
+)
+from dadm.domain.transcript import Exchange, Window
+from dadm.domain.turn import Attempt, AttemptRef, Refusal, Turn, TurnKey, TurnRef, TurnState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A temporary right to decide about one thread.
+
+    `owner` names one attempt (replica and nonce), not a replica. `fence` rises with each grant
+    to another owner; a decision is recorded only while both still stand in the store. Judged by
+    the store's clock alone.
+    """
+
+    thread: ThreadRef
+    owner: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the store knows before a turn is claimed; either may not exist yet.
+
+    Where the turn exists, `thread` is the turn's own thread, whatever key was asked for.
+    """
+
+    thread: Thread | None
+    turn: Turn | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What is about to be asked: the durable record of it is written before the request leaves.
+
+    `after_sequence` and `generation` say what the caller saw (`Thread.turn_count`, the live
+    generation's number); a submission made from a stale view is not recorded.
+    """
+
+    prompt: str
+    assistant_version: str
+    answer_schema: JsonObject | None
+    after_sequence: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """One delivery of a task asks for its thread.
+
+    `refuse_other_content` is for plain HTTP callers: other content under the same task id is an
+    error, where an engine gets the recorded answer. `submission` is left out when the caller
+    knows that the turn cannot be submitted at once.
+    """
+
+    thread: ThreadKey
+    turn: TurnKey
+    content_digest: str
+    element_id: str
+    process_definition: str
+    owner: str
+    lease_seconds: float
+    ticket_seconds: float
+    refuse_other_content: bool
+    submission: Submission | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """The turn is settled already: completed, refused and not yet reported, or abandoned."""
+
+    thread: Thread
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """The thread is not free for this turn: a lease is held, or an earlier task waits for it.
+
+    The ticket is committed; `lease_remaining_seconds` is how long the present lease may still
+    last by the store's clock, 0 where none is held.
+    """
+
+    turn: TurnRef
+    ahead: int
+    lease_remaining_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTurn:
+    """A turn whose request may have been sent, with its latest attempt."""
+
+    turn: Turn
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The lease is held, but nothing was submitted.
+
+    Either `open_turn` (perhaps the caller's own) must be brought to its end first, or the
+    thread has no live generation, or the submission was left out or stale.
+    """
+
+    lease: Lease
+    thread: Thread
+    turn: Turn
+    open_turn: OpenTurn | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The lease is held and the turn is submitted, durably: the request may leave."""
+
+    lease: Lease
+    thread: Thread
+    turn: Turn
+    attempt: Attempt
+
+
+Claim: TypeAlias = Recorded | Queued | Granted | Submitted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadGranted:
+    """The lease of a thread, taken without a turn."""
+
+    lease: Lease
+    thread: Thread
+    open_turn: OpenTurn | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadHeld:
+    """Another owner holds the thread for that long at most, by the store's clock."""
+
+    lease_remaining_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSettlement:
+    """The answer a turn ends with. `shown` is merged into the thread's map."""
+
+    answer: str
+    usage: Usage
+    last_item_id: str
+    shown: Mapping[str, str] = field(default_factory=dict)
+    is_recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalSettlement:
+    """The definite refusal a turn ends with. `usage` is what it cost all the same."""
+
+    refusal: Refusal
+    usage: Usage = NO_USAGE
+
+
+Settlement: TypeAlias = AnswerSettlement | RefusalSettlement
+
+
+class Turns(Protocol):
+    """Turns, taken one at a time per thread.
+
+    Decisions (claim, submit, settle, set_aside, replan) hold in one transaction each and compare
+    owner and fence with the thread's row; with a lease that no longer stands they raise
+    ThreadConflict and change nothing. A lease that has run out but was not granted to anybody
+    else still stands. Facts (note_*) are recorded whoever holds the lease.
+
+    Every method raises StoreUnavailable when the database did not confirm; the change may be
+    durable all the same. Repeating any call with the same arguments is then safe: a claim by the
+    same owner gives the same lease and fence, a decision already made under the same fence gives
+    the same result.
+    """
+
+    async def look_up(self, thread: ThreadKey, turn: TurnKey) -> Standing:
+        """Read thread and turn in one round trip; changes nothing."""
+        ...
+
+    async def claim(self, request: ClaimRequest) -> Claim:
+        """Find or create thread and turn, take a ticket, and take the thread if it is free.
+
+        In one transaction: the thread row is created if there is none under that key; the turn
+        row likewise, planned, with the next ticket of the thread. A settled turn gives Recorded,
+        except one that was refused and reported: a person released it, so it is planned again.
+        Where no lease of another owner stands unexpired and no other planned turn with an
+        earlier ticket that is still alive waits, the lease is granted with a new fence; if then
+        no turn is open and the submission matches the thread, the turn is submitted with the
+        next sequence and an attempt whose `item_before` is the live generation's last item.
+        Only an open turn gives its own delivery the thread ahead of earlier tickets.
+        Where the turn exists, its thread is that of the first claim, whatever
+        `request.thread` says; the new content replaces the old while the turn is planned.
+
+        Raises:
+            TaskIdentityConflict: Element or process definition differ from the recorded ones
+                (where both are given).
+            TaskContentChanged: Other content, `refuse_other_content`, and the turn is submitted,
+                unknown or settled, or planned with a ticket kept alive for other content.
+            ThreadClosed: The thread is closed and the turn is not settled.
+            ThreadErased: The thread is being erased.
+        """
+        ...
+
+    async def submit(self, lease: Lease, turn: TurnRef, submission: Submission) -> Submitted:
+        """Record that the turn is about to be asked; releases nothing.
+
+        Raises:
+            ThreadConflict: The lease does not stand, another turn is open, the turn is not
+                planned, or the submission does not match the thread's sequence or live generation.
+        """
+        ...
+
+    async def note_response(self, attempt: AttemptRef, response_id: str) -> None:
+        """Record the run's name at the backend. The first name recorded stays."""
+        ...
+
+    async def settle(
+        self,
+        lease: Lease,
+        turn: TurnRef,
+        settlement: Settlement,
+        *,
+        keep_lease: bool = False,
+    ) -> Turn:
+        """End the turn, and release the lease unless it is to be kept, in one transaction.
+
+        An answer also moves the live generation's last item, the thread's shown variables,
+        usage and times. A planned turn may be refused (its prompt cannot be rendered).
+        """
+        ...
+
+    async def set_aside(
+        self, lease: Lease, turn: TurnRef, *, error_code: str, error_message: str
+    ) -> None:
+        """Mark a submitted turn unknown, note why on its attempt, and release the lease.
+
+        On a turn already unknown it notes and releases; on a planned one it only releases.
+        """
+        ...
+
+    async def replan(
+        self,
+        lease: Lease,
+        turn: TurnRef,
+        *,
+        error_code: str,
+        error_message: str,
+        keep_lease: bool,
+    ) -> None:
+        """Take an open turn back to planned: its request was proven not applied.
+
+        Its sequence is free again. The ticket stays as long as it is kept alive.
+        """
+        ...
+
+    async def mark_reported(self, turn: TurnRef) -> None:
+        """Record that the caller or engine has the settled turn's outcome."""
+        ...
+
+
+class Leases(Protocol):
+    """The right to decide about a thread, and the tickets of those who wait for it."""
+
+    async def lease_thread(
+        self, thread: ThreadKey, *, owner: str, lease_seconds: float
+    ) -> ThreadGranted | ThreadHeld:
+        """Take a thread without a turn, creating it if there is none; tickets do not matter.
+
+        Raises:
+            ThreadClosed: The thread is closed.
+            ThreadErased: The thread is being erased.
+        """
+        ...
+
+    async def extend(self, lease: Lease, *, lease_seconds: float) -> bool:
+        """Let the lease last that long from now; False if it no longer stands."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give the thread up; nothing happens where the lease no longer stands."""
+        ...
+
+    async def keep_tickets(self, turns: Sequence[TurnRef], *, ticket_seconds: float) -> None:
+        """Keep the tickets of these planned turns alive that long from now, in one statement."""
+        ...
+
+    async def drop_ticket(self, turn: TurnRef) -> None:
+        """Give up a planned turn's place: its delivery no longer waits."""
+        ...
+
+
+class Generations(Protocol):
+    """The remote conversations a thread has had."""
+
+    async def note_conversation(
+        self,
+        thread: ThreadRef,
+        *,
+        identity: BackendIdentity,
+        conversation_id: ConversationId,
+        reason: GenerationReason,
+        opened_from: int,
+        opened_to: int,
+    ) -> Generation:
+        """Record a conversation that was just opened, as building, with the next number. A fact."""
+        ...
+
+    async def note_copied(
+        self, thread: ThreadRef, number: int, *, copied_messages: int, last_item_id: str
+    ) -> None:
+        """Record how many messages a building conversation holds by now. A fact."""
+        ...
+
+    async def make_live(self, lease: Lease, number: int) -> Generation:
+        """Make a building conversation the live one; the one live before is retired.
+
+        Raises:
+            ThreadConflict: The lease does not stand, or that generation is not building.
+        """
+        ...
+
+    async def retire(self, lease: Lease, number: int) -> None:
+        """Queue a conversation for erasure; it is never read or written again."""
+        ...
+
+    async def generations(self, thread: ThreadRef) -> Sequence[Generation]:
+        """Give all generations of a thread, by number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadFilter:
+    """Which threads to list; None means any. At most `limit`, newest first, after `before`."""
+
+    engine: str | None = None
+    tenant: str | None = None
+    scope: str | None = None
+    assistant: str | None = None
+    states: frozenset[ThreadState] | None = None
+    before: ThreadRef | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatistics:
+    """Counts for metrics and `/status`; `oldest_open_seconds` is 0 where no turn is open."""
+
+    threads_by_state: Mapping[ThreadState, int]
+    turns_by_state: Mapping[TurnState, int]
+    unreported_turns: int
+    retired_conversations: int
+    oldest_open_seconds: float
+
+
+class ThreadDirectory(Protocol):
+    """Reading threads and transcripts; nothing here changes anything but `close_scope`."""
+
+    async def find_thread(self, thread_id: str) -> Thread | None:
+        """Find the thread that has, or ever had, a conversation of that id."""
+        ...
+
+    async def threads(self, wanted: ThreadFilter) -> Sequence[Thread]:
+        """List threads, newest first."""
+        ...
+
+    async def find_turn(self, turn: TurnRef) -> Turn | None:
+        """Read one turn with its prompt and answer."""
+        ...
+
+    async def turns(
+        self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100
+    ) -> Sequence[Turn]:
+        """Give the submitted and settled turns of a thread with their texts, by sequence."""
+        ...
+
+    async def attempts(self, turn: TurnRef) -> Sequence[Attempt]:
+        """Give a turn's attempts, by number."""
+        ...
+
+    async def exchanges(
+        self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100
+    ) -> Sequence[Exchange]:
+        """Give completed exchanges, by sequence: what a rebuilt conversation is made of."""
+        ...
+
+    async def window(self, thread: ThreadRef, *, characters: int) -> Window:
+        """Give the first exchange and as many of the latest as `characters` allow.
+
+        Reads in proportion to what it returns, not to the thread's length.
+        """
+        ...
+
+    async def close_scope(self, *, engine: str, tenant: str, scope: str) -> int:
+        """Close the open and parked threads of a scope that has ended; give how many there were."""
+        ...
+
+    async def statistics(self) -> StoreStatistics:
+        """Count, for metrics; may cost a scan and is not called per turn."""
+        ...
+
+    async def now(self) -> datetime:
+        """Give the store's own time; also the cheapest proof that it answers."""
+        ...
+
+
+class ThreadStore(Turns, Leases, Generations, ThreadDirectory, Protocol):
+    """All roles of the store; adapters implement this one.
+
+    Guarantees the database itself enforces: thread keys and turn keys are unique; a thread has
+    at most one open turn and one live generation; a conversation id is unique with its backend
+    identity; sequences of a thread are unique; every row hangs on its thread's row.
+
+    An adapter is an async context manager: entering connects and applies migrations under a
+    lock (StoreMisconfigured if the schema is newer than the program), leaving closes.
+    """
