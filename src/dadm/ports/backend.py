@@ -255,3 +255,21 @@ class ConversationBackend(Protocol):
             BackendMisconfigured: Reachable, but our key or model is wrong.
         """
         ...
+
+
+class ConversationBackends(Protocol):
+    """The backends this replica can reach, found by the identity a conversation was opened under."""
+
+    @property
+    def default(self) -> ConversationBackend:
+        """The backend that new threads are opened at."""
+        ...
+
+    async def of(self, identity: BackendIdentity) -> ConversationBackend:
+        """Give the backend of that identity, starting it if need be.
+
+        Raises:
+            BackendMisconfigured: None is configured under that identity; the message says which
+                it is and what to set.
+        """
+        ...

@@ -52,7 +52,9 @@ class Submission:
     """What is about to be asked: the durable record of it is written before the request leaves.
 
     `after_sequence` and `generation` say what the caller saw (`Thread.turn_count`, the live
-    generation's number); a submission made from a stale view is not recorded.
+    generation's number); a submission made from a stale view is not recorded. `shown` holds the
+    digests of the variables this prompt shows; it is kept with the attempt and merged into
+    `Thread.shown` when the turn is answered, by whoever settles it.
     """
 
     prompt: str
@@ -60,6 +62,7 @@ class Submission:
     answer_schema: JsonObject | None
     after_sequence: int
     generation: int
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,12 +160,11 @@ class ThreadHeld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerSettlement:
-    """The answer a turn ends with. `shown` is merged into the thread's map."""
+    """The answer a turn ends with."""
 
     answer: str
     usage: Usage
     last_item_id: str
-    shown: Mapping[str, str] = field(default_factory=dict)
     is_recovered: bool = False
 
 
@@ -242,8 +244,8 @@ class Turns(Protocol):
     ) -> Turn:
         """End the turn, and release the lease unless it is to be kept, in one transaction.
 
-        An answer also moves the live generation's last item, the thread's shown variables,
-        usage and times. A planned turn may be refused (its prompt cannot be rendered).
+        An answer also moves the live generation's last item, the thread's shown variables (by
+        those of the turn's latest attempt), usage and times.
         """
         ...
 
@@ -271,8 +273,8 @@ class Turns(Protocol):
         """
         ...
 
-    async def mark_reported(self, turn: TurnRef) -> None:
-        """Record that the caller or engine has the settled turn's outcome."""
+    async def mark_reported(self, turn: TurnKey) -> None:
+        """Record that the caller or engine has the turn's outcome; only a settled turn changes."""
         ...
 
 
