@@ -98,11 +98,13 @@ class Recorded:
 class Queued:
     """The thread is not free for this turn: a lease is held, or an earlier task waits for it.
 
-    The ticket is committed; `lease_remaining_seconds` is how long the present lease may still
-    last by the store's clock, 0 where none is held.
+    The ticket is committed: the thread's next number, kept as long as it stays alive. `ahead`
+    counts the living tickets before it. `lease_remaining_seconds` is how long the present lease
+    may still last by the store's clock, 0 where none is held.
     """
 
     turn: TurnRef
+    ticket: int
     ahead: int
     lease_remaining_seconds: float
 
