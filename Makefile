@@ -73,13 +73,13 @@ imports: $(VENV)/.dev ## import contracts alone
 	@$(SUITE) imports $(BUDGET_LINT) -- $(BIN)/lint-imports --cache-dir .import_linter_cache
 
 types: $(VENV)/.dev ## static types, strictly
-	@$(SUITE) types $(BUDGET_TYPES) -- $(BIN)/mypy
+	@$(SUITE) types $(BUDGET_TYPES) -- $(BIN)/mypy $(wildcard src tests benchmarks tools)
 
 docs: $(VENV)/.dev ## write the generated parts of the documents
-	@set -e; for tool in $(DOCS); do $(BIN)/python $$tool; done
+	@for tool in $(DOCS); do $(BIN)/python $$tool || exit 1; done
 
 docs-check: $(VENV)/.dev ## say which generated parts are out of date
-	@set -e; for tool in $(DOCS); do $(SUITE) $$tool $(BUDGET_DOCS) -- $(BIN)/python $$tool --check; done
+	@for tool in $(DOCS); do $(SUITE) $$tool $(BUDGET_DOCS) -- $(BIN)/python $$tool --check || exit 1; done
 
 bench: $(VENV)/.bench ## throughput and latency beside comparable libraries (ARGS="--quick")
 	@$(BIN)/python -m benchmarks $(ARGS)
