@@ -19,6 +19,7 @@
     │   ├── BackendRefused
     │   ├── BackendMisconfigured
     │   ├── ConversationLost
+    │   ├── ConversationBroken
     │   └── ConversationTooLong
     ├── EngineError
     │   ├── EngineUnavailable
@@ -179,6 +180,13 @@ class ConversationLost(BackendError):
     """The backend confirmed that it no longer has the conversation."""
 
     code = "conversation_lost"
+    retryable = True
+
+
+class ConversationBroken(BackendError):
+    """The conversation takes no more turns as it is (an orphaned tool call); nothing was asked."""
+
+    code = "conversation_broken"
     retryable = True
 
 
