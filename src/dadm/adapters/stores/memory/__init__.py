@@ -1,0 +1,5 @@
+"""Stores in this process's memory: the reference that the durable ones are compared with."""
+
+from dadm.adapters.stores.memory.threads import MemoryStore
+
+__all__ = ["MemoryStore"]
