@@ -1,0 +1,21 @@
+"""Settings: the environment becomes one frozen object, and every setting can be listed."""
+
+from dadm.settings.model import Settings
+from dadm.settings.overview import (
+    EffectiveSetting,
+    KnownSetting,
+    effective_settings,
+    known_settings,
+    load_settings,
+    unknown_variables,
+)
+
+__all__ = [
+    "EffectiveSetting",
+    "KnownSetting",
+    "Settings",
+    "effective_settings",
+    "known_settings",
+    "load_settings",
+    "unknown_variables",
+]

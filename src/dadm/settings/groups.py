@@ -1,0 +1,153 @@
+"""Groups of settings that share a prefix: backends, turns, engine, log."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, TypeAdapter, field_validator
+
+
+def web_address(value: str) -> str:
+    """Check that `value` is an address of HTTP, and give it without a slash at the end."""
+    TypeAdapter(HttpUrl).validate_python(value)
+    return value.rstrip("/")
+
+
+class Group(BaseModel):
+    """Settings that share a prefix."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    @field_validator("base_url", check_fields=False)
+    @classmethod
+    def _is_web_address(cls, value: str) -> str:
+        return web_address(value) if value else value
+
+
+class OpenAISettings(Group):
+    """OpenAI's Conversations and Responses."""
+
+    api_key: SecretStr | None = Field(
+        default=None, description="The key; `OPENAI_API_KEY` serves too."
+    )
+    base_url: str = Field(
+        default="", description="Another address of the API; `OPENAI_BASE_URL` serves too."
+    )
+    organization: str = Field(
+        default="", description="The organisation that is charged; `OPENAI_ORG_ID` serves too."
+    )
+    project: str = Field(default="", description="The project; `OPENAI_PROJECT_ID` serves too.")
+    account: str = Field(
+        default="",
+        description="A name of your own for the account. Threads stay with the account they were "
+        "opened under; without a name it is the organisation and project, or a fingerprint of "
+        "the key, so that a rotated key looks like another account.",
+    )
+    model: str = Field(
+        default="gpt-5.4-mini", description="The model of assistants that name none."
+    )
+    background: bool = Field(
+        default=True,
+        description="Whether requests run in the background at OpenAI, so that an answer can "
+        "still be fetched after a lost connection. Not available with zero data retention.",
+    )
+
+
+class ChatSettings(Group):
+    """Any server with OpenAI-compatible chat completions."""
+
+    base_url: str = Field(default="http://127.0.0.1:8000/v1", description="The server's address.")
+    api_key: SecretStr | None = Field(default=None, description="Its key, where it wants one.")
+    model: str = Field(
+        default="", description="The model; without one, the first that the server lists."
+    )
+    context_tokens: int = Field(
+        default=8192, ge=512, description="How many tokens the server really shows the model."
+    )
+
+
+class LocalSettings(Group):
+    """The language model that runs in this process."""
+
+    model_path: Path | None = Field(
+        default=None,
+        description="A GGUF file; without one, the small model that the set-up installed.",
+    )
+    context_tokens: int = Field(
+        default=2048, ge=256, description="The model's window, in tokens; memory grows with it."
+    )
+    threads: int = Field(
+        default=2, ge=1, le=256, description="How many processor threads it may use."
+    )
+    max_answer_tokens: int = Field(default=256, ge=1, description="The longest answer, in tokens.")
+
+
+class ScriptedSettings(Group):
+    """Answers from a script, for tests and trials."""
+
+    script: Path | None = Field(
+        default=None, description="The script; without one, every answer repeats."
+    )
+
+
+class TurnSettings(Group):
+    """How long turns may take and how many may happen at once."""
+
+    turn_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        description="The longest one turn may hold its thread, recovery included.",
+    )
+    lease_seconds: float = Field(
+        default=30.0, ge=6, description="How long a thread stays taken after its replica died."
+    )
+    ticket_seconds: float = Field(
+        default=60.0,
+        ge=3,
+        description="How long a waiting task keeps its place after its replica died.",
+    )
+    concurrent_turns: int = Field(
+        default=16, ge=1, description="Turns that may be under way at once."
+    )
+    waiting_turns: int = Field(
+        default=1000, ge=0, description="Tasks that may wait for their threads at once."
+    )
+    copied_characters: int = Field(
+        default=400_000,
+        ge=0,
+        description="How much of its transcript a rebuilt conversation is given back at most.",
+    )
+
+
+class EngineSettings(Group):
+    """The process engine that tasks come from."""
+
+    id: str = Field(
+        default="embedded",
+        min_length=1,
+        max_length=255,
+        description="What this engine is called in thread keys. Give each engine its own, "
+        "for two engines may number their instances alike; never change it afterwards.",
+    )
+    lease_seconds: float = Field(
+        default=30.0, ge=3, description="How long the engine keeps a task for a worker that died."
+    )
+    retries: int = Field(default=3, ge=0, description="How often a failed task is tried again.")
+    retry_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="The first pause before a failed task is tried again; it grows.",
+    )
+
+
+class LogSettings(Group):
+    """What is logged, and how it looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="The least severe records written. Prompts appear at `debug` alone.",
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description="Lines for people or one JSON object per line."
+    )

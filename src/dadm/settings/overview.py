@@ -1,0 +1,139 @@
+"""What settings there are, how they stand, and which variables look like one and are none."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import pydantic_settings
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from dadm.domain.errors import SettingsError
+from dadm.settings.model import PREFIX, Settings
+
+FOR_TESTS = "DADM_TEST_"
+MASK = "********"
+
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*(@)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectiveSetting:
+    """One setting as it stands, fit to be printed."""
+
+    variable: str
+    value: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSetting:
+    """One setting there is: its variable, its place in `Settings`, and what is said about it."""
+
+    variable: str
+    path: tuple[str, ...]
+    field: FieldInfo
+
+    def value_in(self, settings: Settings) -> Any:
+        """Give its value in `settings`."""
+        value: Any = settings
+        for name in self.path:
+            value = getattr(value, name)
+        return value
+
+    def is_set_in(self, settings: Settings) -> bool:
+        """Whether anybody set it, even to its default."""
+        model: Any = settings
+        for name in self.path:
+            if name not in model.model_fields_set:
+                return False
+            model = getattr(model, name)
+        return True
+
+
+def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
+    """Give every setting with its value, secrets masked, in the order of the reference."""
+    return tuple(
+        EffectiveSetting(
+            variable=known.variable,
+            value=_shown(known.value_in(settings)),
+            is_default=not known.is_set_in(settings),
+        )
+        for known in known_settings()
+    )
+
+
+def known_settings(
+    model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
+) -> Iterator[KnownSetting]:
+    """Give every setting, groups after the settings that stand alone."""
+    for name, field in model.model_fields.items():
+        inner = (*path, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from known_settings(field.annotation, inner)
+        else:
+            yield KnownSetting(variable=_variable(inner), path=inner, field=field)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` (groups as dictionaries) win over it.
+
+    Raises:
+        SettingsError: A setting is wrong; the message names the variable and what is allowed.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(" ".join(_explained(error.errors()))) from None
+    except pydantic_settings.SettingsError as error:
+        # Somebody wrote a group as one variable, which must then be JSON.
+        raise SettingsError(f"{error}: write one variable per setting.") from None
+
+
+def unknown_variables() -> tuple[str, ...]:
+    """Give a sentence for each variable that looks like ours and sets nothing."""
+    known = [setting.variable for setting in known_settings()]
+    groups = [PREFIX + name.upper() for name in Settings.model_fields]
+    sentences = []
+    for name in sorted(os.environ):
+        is_ours = name.upper().startswith(PREFIX) and not name.upper().startswith(FOR_TESTS)
+        if is_ours and name.upper() not in (*known, *groups):
+            close = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            sentences.append(f"{name} sets nothing: there is no such setting.{hint}")
+    return tuple(sentences)
+
+
+def _variable(path: Iterable[str]) -> str:
+    return PREFIX + "__".join(path).upper()
+
+
+def _explained(errors: Iterable[ErrorDetails]) -> Iterator[str]:
+    secret = {known.path for known in known_settings() if _is_secret(known.field.annotation)}
+    for error in errors:
+        path = tuple(step for step in error["loc"] if isinstance(step, str))
+        said = error["msg"].removeprefix("Value error, ").rstrip(".")
+        given = "wrong" if path in secret else repr(error["input"])
+        yield f"{_variable(path)} is {given}: {said}."
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_is_secret(each) for each in get_args(annotation))
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None | "" | ():
+            return "-"
+        case SecretStr() if "://" in value.get_secret_value():
+            return _shown(value.get_secret_value())
+        case SecretStr():
+            return MASK
+        case tuple():
+            return ", ".join(_shown(each) for each in value)
+        case _:
+            return _PASSWORD.sub(rf"\1{MASK}\2", str(value))
