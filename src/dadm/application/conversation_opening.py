@@ -1,0 +1,194 @@
+"""ConversationOpening: gives a thread its first conversation, or one rebuilt with its memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dadm.application.limits import TurnLimits
+from dadm.domain.errors import ConversationLost, OutcomeUnknown
+from dadm.domain.thread import Generation, GenerationReason, GenerationState, Thread
+from dadm.domain.transcript import Message, Window
+from dadm.ports.assistant_service import ThreadChange
+from dadm.ports.backend import ConversationBackend, ConversationBackends
+from dadm.ports.observer import Observer, ThreadCreated, ThreadRebuilt
+from dadm.ports.store import Lease, ThreadStore
+
+BUILD_ATTEMPTS = 3
+"""How many conversations are begun for one rebuild before it is left to the next attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """How a turn came by its conversation, as its caller is told."""
+
+    change: ThreadChange
+    previous_thread_id: str = ""
+    copied_messages: int = 0
+
+
+REUSED = Opening(change=ThreadChange.REUSED)
+
+
+class ConversationOpening:
+    """Opens conversations under a thread's lease.
+
+    A conversation is recorded as building before anything is written to it, so that whoever
+    comes after a crash finds it; it becomes live only after its content was compared.
+    """
+
+    def __init__(
+        self,
+        store: ThreadStore,
+        backends: ConversationBackends,
+        observer: Observer,
+        limits: TurnLimits,
+    ) -> None:
+        """Open at `backends`, record in `store`, tell `observer`."""
+        self._store = store
+        self._backends = backends
+        self._observer = observer
+        self._limits = limits
+
+    async def backend_of(self, thread: Thread) -> ConversationBackend:
+        """Give the backend that the thread's live conversation is kept at, or the default one.
+
+        Raises:
+            BackendMisconfigured: The thread's own backend is not configured here.
+        """
+        if thread.live is None:
+            return self._backends.default
+        return await self._backends.of(thread.live.identity)
+
+    async def open(
+        self, lease: Lease, thread: Thread, *, reason: GenerationReason, process_instance_id: str
+    ) -> Opening:
+        """Make a new conversation the thread's live one; the one before is retired.
+
+        Raises:
+            BackendError: The backend did not take part; the thread is as it was.
+            ThreadConflict: The lease does not stand any more.
+        """
+        generations = await self._store.generations(thread.ref)
+        previous = thread.live or (generations[-1] if generations else None)
+        backend = await self._backends.of(previous.identity) if previous else self._backends.default
+        await self._retire_unfinished(lease, generations)
+        window = await self._store.window(thread.ref, characters=self._limits.copied_characters)
+        generation = await self._build(lease, thread, backend, window, reason)
+        await self._store.make_live(lease, generation.number)
+        return self._tell(
+            thread, previous, generation, window, process_instance_id=process_instance_id
+        )
+
+    async def _retire_unfinished(self, lease: Lease, generations: Sequence[Generation]) -> None:
+        """Queue for erasure what an earlier holder began to build and did not finish."""
+        for generation in generations:
+            if generation.state is GenerationState.BUILDING:
+                await self._store.retire(lease, generation.number)
+
+    async def _build(
+        self,
+        lease: Lease,
+        thread: Thread,
+        backend: ConversationBackend,
+        window: Window,
+        reason: GenerationReason,
+    ) -> Generation:
+        copied = window.messages if backend.keeps_conversations else ()
+        for _ in range(BUILD_ATTEMPTS):
+            generation = await self._begin(thread, backend, window if copied else None, reason)
+            if await self._fill(backend, generation, copied):
+                return generation
+            await self._store.retire(lease, generation.number)
+        msg = (
+            f"Thread {thread.key.scope}:{thread.key.assistant} could not be given its memory back: "
+            f"{BUILD_ATTEMPTS} new conversations did not end up holding what was written to them."
+        )
+        raise OutcomeUnknown(msg)
+
+    async def _begin(
+        self,
+        thread: Thread,
+        backend: ConversationBackend,
+        window: Window | None,
+        reason: GenerationReason,
+    ) -> Generation:
+        key = thread.key
+        labels = {"engine": key.engine, "scope": key.scope, "assistant": key.assistant}
+        conversation_id = await backend.open(labels=labels)
+        sequences = [exchange.sequence for exchange in window.exchanges] if window else [0]
+        return await self._store.note_conversation(
+            thread.ref,
+            identity=backend.identity,
+            conversation_id=conversation_id,
+            reason=reason,
+            opened_from=min(sequences, default=0),
+            opened_to=max(sequences, default=0),
+        )
+
+    async def _fill(
+        self, backend: ConversationBackend, generation: Generation, messages: Sequence[Message]
+    ) -> bool:
+        """Write `messages` in chunks and compare; False if the conversation cannot be trusted."""
+        written = 0
+        while written < len(messages):
+            chunk = messages[written : written + backend.append_limit]
+            try:
+                last_item = await backend.append(generation.conversation_id, chunk)
+            except OutcomeUnknown:
+                # Whatever is found now, the lost request may still arrive: never read this one.
+                return False
+            except ConversationLost:
+                return False
+            written += len(chunk)
+            await self._store.note_copied(
+                generation.thread,
+                generation.number,
+                copied_messages=written,
+                last_item_id=last_item,
+            )
+        return not messages or await self._holds(backend, generation, messages)
+
+    async def _holds(
+        self, backend: ConversationBackend, generation: Generation, messages: Sequence[Message]
+    ) -> bool:
+        try:
+            kept = [each.message async for each in backend.messages(generation.conversation_id)]
+        except ConversationLost:
+            return False
+        return kept == list(messages)
+
+    def _tell(
+        self,
+        thread: Thread,
+        previous: Generation | None,
+        generation: Generation,
+        window: Window,
+        *,
+        process_instance_id: str,
+    ) -> Opening:
+        key = thread.key
+        if previous is None:
+            self._observer.notify(
+                ThreadCreated(
+                    process_instance_id=process_instance_id,
+                    thread_id=generation.conversation_id,
+                    assistant=key.assistant,
+                )
+            )
+            return Opening(change=ThreadChange.CREATED)
+        previous_id = previous.conversation_id
+        self._observer.notify(
+            ThreadRebuilt(
+                process_instance_id=process_instance_id,
+                thread_id=generation.conversation_id,
+                previous_thread_id=previous_id,
+                assistant=key.assistant,
+                reason=generation.reason,
+                copied_messages=len(window.messages),
+                left_out_exchanges=window.left_out,
+            )
+        )
+        return Opening(
+            change=ThreadChange.REBUILT,
+            previous_thread_id=previous_id,
+            copied_messages=len(window.messages),
+        )

@@ -1,0 +1,70 @@
+"""LeaseKeeper: runs work under a thread's lease and keeps the lease alive meanwhile."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+from dadm.application.limits import TurnLimits
+from dadm.domain.errors import StoreUnavailable, ThreadConflict
+from dadm.ports.clock import Clock
+from dadm.ports.store import Lease, ThreadStore
+
+Result = TypeVar("Result")
+
+
+class LeaseKeeper:
+    """Extends a lease by heartbeat, and stops the work before the lease could have run out."""
+
+    def __init__(self, store: ThreadStore, clock: Clock, limits: TurnLimits) -> None:
+        """Keep leases in `store`, judging the time left by `clock`'s monotonic time."""
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+
+    async def run(
+        self,
+        lease: Lease,
+        work: Callable[[], Coroutine[None, None, Result]],
+        *,
+        asked_at: float,
+    ) -> Result:
+        """Run `work` while the lease lasts.
+
+        Args:
+            lease: The lease, just granted.
+            work: Decides about the thread; it ends by releasing the lease.
+            asked_at: Monotonic time at which the lease was asked for.
+
+        Raises:
+            ThreadConflict: The lease was lost; the work was stopped and decides nothing more.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                beating = group.create_task(self._beat(lease, asked_at))
+                working = group.create_task(work())
+                working.add_done_callback(lambda _: beating.cancel())
+        except ExceptionGroup as failures:
+            # One of the two failed and the other was stopped: there is one error to tell.
+            raise failures.exceptions[0] from None
+        return working.result()
+
+    async def _beat(self, lease: Lease, asked_at: float) -> None:
+        """Extend again and again; raise ThreadConflict once the lease is or may be lost."""
+        limits = self._limits
+        sure_until = asked_at + limits.lease_seconds - limits.lease_margin_seconds
+        while True:
+            now = self._clock.monotonic()
+            await self._clock.sleep(max(0.0, min(limits.lease_seconds / 3, sure_until - now)))
+            sent_at = self._clock.monotonic()
+            if sent_at >= sure_until:
+                msg = f"The lease of thread {lease.thread} could not be extended in time."
+                raise ThreadConflict(msg)
+            try:
+                async with asyncio.timeout(sure_until - sent_at):
+                    stands = await self._store.extend(lease, lease_seconds=limits.lease_seconds)
+            except (StoreUnavailable, TimeoutError):
+                continue
+            if not stands:
+                msg = f"The lease of thread {lease.thread} was granted to another replica."
+                raise ThreadConflict(msg)
+            sure_until = sent_at + limits.lease_seconds - limits.lease_margin_seconds

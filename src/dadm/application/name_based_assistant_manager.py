@@ -1,0 +1,243 @@
+"""NameBasedAssistantManager: finds the assistant by name and the thread by process instance."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from dadm.application.conversation_opening import ConversationOpening
+from dadm.application.held import TurnResult
+from dadm.application.lease_keeping import LeaseKeeper
+from dadm.application.turn_taking import TurnTaking, World
+from dadm.domain.assistant import Assistant
+from dadm.domain.errors import (
+    BackendRefused,
+    DadmError,
+    OutcomeUnknown,
+    ShuttingDown,
+    ThreadConflict,
+)
+from dadm.domain.task import DEFAULT_ENGINE, ServiceTask
+from dadm.domain.thread import GenerationReason, ThreadKey
+from dadm.domain.turn import TurnKey, TurnState
+from dadm.ports.assistant_service import TaskAnswer
+from dadm.ports.observer import TaskReceived
+from dadm.ports.store import ThreadGranted, ThreadHeld
+
+PROCESSED_BY = "dadm"
+"""What answers name as their maker."""
+
+
+class NameBasedAssistantManager:
+    """Answers service tasks on the durable threads of their process instances.
+
+    Tasks with a `process_instance_id` share the thread of (process instance, assistant); a task
+    without one has a thread of its own. A turn, once begun, runs to its end whether or not its
+    caller still waits; the same task brought again meanwhile waits for the same answer.
+
+    Used as an async context manager, which owns the turns in flight: leaving it waits for them,
+    or, after `drain`, stops those that took too long, recoverable by whoever comes next.
+    """
+
+    def __init__(self, world: World) -> None:
+        """Take turns in `world`."""
+        self._world = world
+        self._turns = TurnTaking(world)
+        self._opening = ConversationOpening(
+            world.store, world.backends, world.observer, world.limits
+        )
+        self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
+        self._running: dict[tuple[TurnKey, str], asyncio.Task[TurnResult | DadmError]] = {}
+        self._group = asyncio.TaskGroup()
+        self._background = AsyncExitStack()
+        self._ticket_keeping: asyncio.Task[None] | None = None
+        self._is_draining = False
+
+    async def __aenter__(self) -> Self:
+        """Begin to take turns."""
+        await self._background.enter_async_context(self._group)
+        self._ticket_keeping = self._group.create_task(self._turns.keep_tickets())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for turns in flight and stop keeping tickets."""
+        self._is_draining = True
+        if self._running:
+            await asyncio.wait(self._running.values())
+        if self._ticket_keeping is not None:
+            self._ticket_keeping.cancel()
+        await self._background.aclose()
+
+    @property
+    def in_flight_count(self) -> int:
+        """How many turns are running or waiting for their threads here."""
+        return len(self._running)
+
+    async def drain(self, *, seconds: float) -> int:
+        """Take no new turns, wait for those in flight, then stop what is left.
+
+        Returns:
+            How many were stopped; they are recovered when their tasks are delivered again.
+        """
+        self._is_draining = True
+        left = set(self._running.values())
+        if left:
+            _, left = await asyncio.wait(left, timeout=seconds)
+        for turn in left:
+            turn.cancel()
+        if left:
+            await asyncio.wait(left)
+        return len(left)
+
+    async def process_task(self, task: ServiceTask) -> TaskAnswer:
+        """Answer the task on its thread; see AssistantService for the contract."""
+        assistant = self._world.assistants.resolve(task.assistant)
+        self._world.observer.notify(
+            TaskReceived(
+                process_instance_id=task.process_instance_id,
+                task_id=task.task_id,
+                engine=task.engine,
+                assistant=assistant.name,
+            )
+        )
+        result = await self._take(task, assistant)
+        return self._answer(task, result)
+
+    async def get_or_create_process_thread(
+        self,
+        process_instance_id: str,
+        assistant_id: str,
+        *,
+        engine: str = DEFAULT_ENGINE,
+        tenant: str = "",
+    ) -> str:
+        """Give the id of the thread of a process instance with an assistant.
+
+        The thread is checked at its backend. Only a confirmed not-found recreates it, with its
+        memory; an unreachable backend, a rate limit or a wrong key never does.
+
+        Raises:
+            UnknownAssistant: There is no such assistant.
+            ThreadClosed: The process instance has ended.
+            BackendError: The check did not succeed; nothing was changed.
+            ThreadConflict: Another task holds the thread; come back when its turn has ended.
+        """
+        assistant = self._world.assistants.resolve(assistant_id)
+        key = ThreadKey(
+            engine=engine, tenant=tenant, scope=process_instance_id, assistant=assistant.name
+        )
+        asked_at = self._world.clock.monotonic()
+        granted = await self._world.store.lease_thread(
+            key,
+            owner=self._world.identifiers.new_id("owner"),
+            lease_seconds=self._world.limits.lease_seconds,
+        )
+        if isinstance(granted, ThreadHeld):
+            msg = f"A task of process {process_instance_id} holds the thread; come back later."
+            raise ThreadConflict(msg)
+        return await self._keeper.run(
+            granted.lease,
+            lambda: self._check_or_open(granted, process_instance_id),
+            asked_at=asked_at,
+        )
+
+    async def knows_assistant(self, name: str) -> bool:
+        """Whether `name` is a known name or alias of an assistant."""
+        return self._world.assistants.knows(name)
+
+    async def outcome_reported(self, task: ServiceTask) -> None:
+        """Record that the engine has the outcome of this task's settled turn."""
+        await self._world.store.mark_reported(task.turn_key)
+
+    async def _take(self, task: ServiceTask, assistant: Assistant) -> TurnResult:
+        if self._is_draining:
+            raise ShuttingDown
+        same = (task.turn_key, task.content_digest)
+        running = self._running.get(same)
+        if running is None:
+            running = self._group.create_task(self._contained(task, assistant))
+            self._running[same] = running
+            running.add_done_callback(lambda _: self._running.pop(same, None))
+        try:
+            outcome = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if running.cancelled():
+                raise ShuttingDown from None
+            raise
+        if isinstance(outcome, DadmError):
+            raise outcome
+        return outcome
+
+    async def _contained(self, task: ServiceTask, assistant: Assistant) -> TurnResult | DadmError:
+        """Take the turn; an error is a value here, since one turn must not end the others."""
+        try:
+            return await self._turns.take(task, assistant)
+        except DadmError as error:
+            return error
+
+    async def _check_or_open(self, granted: ThreadGranted, process_instance_id: str) -> str:
+        thread = granted.thread
+        try:
+            reason = await self._reason_to_open(granted)
+            if reason is not None:
+                await self._opening.open(
+                    granted.lease, thread, reason=reason, process_instance_id=process_instance_id
+                )
+        finally:
+            await self._world.store.release(granted.lease)
+        found = await self._world.store.look_up(
+            thread.key,
+            TurnKey(
+                engine=thread.key.engine,
+                tenant=thread.key.tenant,
+                scope=thread.key.scope,
+                task_id="",
+            ),
+        )
+        if found.thread is None or found.thread.thread_id is None:
+            msg = "The thread has no conversation although one was just opened for it."
+            raise OutcomeUnknown(msg)
+        return found.thread.thread_id
+
+    async def _reason_to_open(self, granted: ThreadGranted) -> GenerationReason | None:
+        live = granted.thread.live
+        if live is None:
+            first = granted.thread.turn_count == 0
+            return GenerationReason.FIRST if first else GenerationReason.ENDED
+        backend = await self._opening.backend_of(granted.thread)
+        if await backend.exists(live.conversation_id):
+            return None
+        return GenerationReason.LOST
+
+    def _answer(self, task: ServiceTask, result: TurnResult) -> TaskAnswer:
+        turn = result.turn
+        if turn.refusal is not None:
+            raise BackendRefused(turn.refusal.reason)
+        if turn.state is TurnState.ABANDONED or turn.answer is None or turn.settled_at is None:
+            msg = f"A person abandoned the turn of task {task.task_id}; it has no answer."
+            raise BackendRefused(msg)
+        thread = result.thread
+        return TaskAnswer(
+            task_id=task.task_id,
+            turn_id=str(turn.ref),
+            recommendation=turn.answer,
+            assistant_id=thread.key.assistant,
+            assistant_version=turn.assistant_version,
+            thread_id=thread.thread_id or "",
+            generation=thread.live.number if thread.live else turn.generation,
+            change=result.opening.change,
+            previous_thread_id=result.opening.previous_thread_id,
+            copied_messages=result.opening.copied_messages,
+            sequence=turn.sequence,
+            is_replayed=result.is_replayed,
+            is_recovered=turn.recovered,
+            usage=turn.usage,
+            processed_at=turn.settled_at,
+            processed_by=PROCESSED_BY,
+            has_structure=turn.answer_schema is not None,
+        )

@@ -1,0 +1,41 @@
+"""What a delivery of a task would submit on its thread as the thread stands now."""
+
+from dataclasses import dataclass
+
+from dadm.domain.assistant import AssistantCatalogue
+from dadm.domain.prompt import render_prompt
+from dadm.domain.task import ServiceTask
+from dadm.domain.thread import Thread, ThreadKey
+from dadm.ports.store import Submission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One arrival of a task: for which thread, and when by this replica's monotonic time."""
+
+    task: ServiceTask
+    thread: ThreadKey
+    arrived_at: float
+
+
+def prepare_submission(
+    task: ServiceTask, thread: Thread, assistants: AssistantCatalogue
+) -> Submission:
+    """Render the prompt for `thread` and say what it was rendered from.
+
+    The assistant is the thread's own, whatever the task's default would be today.
+
+    Raises:
+        InvalidTask: The prompt cannot be rendered.
+        UnknownAssistant: The thread's assistant is no longer defined.
+    """
+    assistant = assistants.resolve(thread.key.assistant)
+    prompt = render_prompt(task, shown=thread.shown)
+    return Submission(
+        prompt=prompt.text,
+        assistant_version=assistant.version,
+        answer_schema=task.answer_schema or assistant.answer_schema,
+        after_sequence=thread.turn_count,
+        generation=thread.live.number if thread.live else 0,
+        shown=prompt.shown,
+    )
