@@ -124,6 +124,8 @@ class MemoryEndings:
             thread.asked.remove(record)
             thread.turn_count -= 1
             thread.planned[turn] = record
+        if not keep_lease and self._records.threads[lease.thread].stands(lease):
+            record.ticket_expires_at = None
         self._give_up(lease, keep_lease=keep_lease)
 
     async def mark_reported(self, turn: TurnKey) -> None:
