@@ -1,6 +1,5 @@
 """Settings are read from the environment, checked, and shown without their secrets."""
 
-import os
 
 import pytest
 
