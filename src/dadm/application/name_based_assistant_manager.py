@@ -12,7 +12,6 @@ from dadm.application.turn_taking import TurnTaking, World
 from dadm.domain.assistant import Assistant
 from dadm.domain.errors import (
     BackendRefused,
-    DadmError,
     OutcomeUnknown,
     ShuttingDown,
     ThreadConflict,
@@ -47,7 +46,7 @@ class NameBasedAssistantManager:
             world.store, world.backends, world.observer, world.limits
         )
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
-        self._running: dict[tuple[TurnKey, str], asyncio.Task[TurnResult | DadmError]] = {}
+        self._running: dict[tuple[TurnKey, str], asyncio.Task[TurnResult | Exception]] = {}
         self._group = asyncio.TaskGroup()
         self._background = AsyncExitStack()
         self._ticket_keeping: asyncio.Task[None] | None = None
@@ -169,15 +168,15 @@ class NameBasedAssistantManager:
             if running.cancelled():
                 raise ShuttingDown from None
             raise
-        if isinstance(outcome, DadmError):
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def _contained(self, task: ServiceTask, assistant: Assistant) -> TurnResult | DadmError:
-        """Take the turn; an error is a value here, since one turn must not end the others."""
+    async def _contained(self, task: ServiceTask, assistant: Assistant) -> TurnResult | Exception:
+        """Take the turn; an error is a value here, so that it meets its caller and no other turn."""
         try:
             return await self._turns.take(task, assistant)
-        except DadmError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, its caller gets it whole
             return error
 
     async def _check_or_open(self, granted: ThreadGranted, process_instance_id: str) -> str:

@@ -1,0 +1,75 @@
+"""What the engine is told about a task: one table from answers and errors to outcomes."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+from dadm.domain.errors import BackendRefused, BackendUnavailable, DadmError
+from dadm.domain.json import JsonValue
+from dadm.domain.task import BpmnError, Completed, Failed, Incident, Outcome
+from dadm.ports.assistant_service import TaskAnswer
+from dadm.ports.engine import LeasedTask
+
+RESULT_VARIABLE = "resultVariable"
+"""The task property that names the process variable the answer goes to."""
+
+DEFAULT_RESULT_VARIABLE = "recommendation"
+
+ERROR_CODE = "errorCode"
+"""The task property that names the BPMN error code of a refusal; default `backend_refused`."""
+
+DEFAULT_RETRIES = 3
+"""How often a task is tried in all where its engine has not counted yet."""
+
+FIRST_PAUSE = timedelta(seconds=5)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+
+def completed(task: LeasedTask, answer: TaskAnswer) -> Completed:
+    """Put the answer where the process expects it: its result variable, and `<task id>_result`.
+
+    A structured answer becomes a JSON value, any other stays text.
+    """
+    value: JsonValue = answer.recommendation
+    if answer.has_structure:
+        value = json.loads(answer.recommendation)
+    name = task.properties.get(RESULT_VARIABLE, "").strip() or DEFAULT_RESULT_VARIABLE
+    variables: Mapping[str, JsonValue] = {name: value, f"{task.element_id}_result": value}
+    return Completed(variables=variables)
+
+
+def outcome_of(error: DadmError, task: LeasedTask) -> Outcome:
+    """Say what the engine is told about `error`.
+
+    Retryable errors are failures with one retry less and a growing pause; the last one leaves
+    an incident. A refusal takes the model's error path, but only where the model catches its
+    code: an uncaught BPMN error would end some engines' instances silently. Everything else
+    waits for a person.
+    """
+    if error.retryable:
+        return _failure(error, task)
+    if isinstance(error, BackendRefused):
+        code = task.properties.get(ERROR_CODE, "").strip() or error.code
+        if task.caught_errors & {code, ""}:
+            return BpmnError(error_code=code, message=error.message)
+    return Incident(message=error.message, details=_details(error, task))
+
+
+def _failure(error: DadmError, task: LeasedTask) -> Failed | Incident:
+    left = (DEFAULT_RETRIES if task.retries is None else task.retries) - 1
+    if left <= 0:
+        message = f"{error.message} No retries are left; mend the cause, then retry the incident."
+        return Incident(message=message, details=_details(error, task))
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** max(0, DEFAULT_RETRIES - left - 1))
+    if isinstance(error, BackendUnavailable) and error.retry_after is not None:
+        pause = max(pause, error.retry_after)
+    return Failed(
+        message=error.message, details=_details(error, task), retries=left, retry_after=pause
+    )
+
+
+def _details(error: DadmError, task: LeasedTask) -> str:
+    return (
+        f"code: {error.code}\ntask: {task.task_id}\nelement: {task.element_id}\n"
+        f"process instance: {task.process_instance_id}"
+    )

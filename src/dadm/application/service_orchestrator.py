@@ -1,0 +1,245 @@
+"""ServiceOrchestrator: passes an engine's service tasks to the assistant service and back."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dadm.application.outcomes import completed, outcome_of
+from dadm.application.task_reporting import TaskReporting
+from dadm.domain.errors import (
+    BackendRefused,
+    DadmError,
+    EngineError,
+    EngineRejected,
+    EngineUnavailable,
+    LeaseLost,
+    ShuttingDown,
+    StoreError,
+    TaskGone,
+)
+from dadm.domain.task import Outcome, ServiceTask, VariableSelection
+from dadm.ports.assistant_service import AssistantService
+from dadm.ports.clock import Clock, Identifiers
+from dadm.ports.engine import LeasedTask, ProcessModels, ServiceTasks, TopicSubscription
+from dadm.ports.observer import EngineTrouble, Observer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrchestratorLimits:
+    """Bounds of one orchestrator; seconds unless the name says otherwise.
+
+    Attributes:
+        lease_seconds: How long a task is leased at a time; extended while its turn lasts.
+        tasks_in_hand: Tasks that may be in hand at once, those waiting for threads included.
+        tasks_per_fetch: Tasks taken with one request.
+        poll_seconds: How long one request for tasks waits at the engine.
+        models_seconds: How long what was read from the deployed models is believed.
+        longest_pause_seconds: The longest wait between two tries of an unreachable engine.
+    """
+
+    lease_seconds: float = 60.0
+    tasks_in_hand: int = 1000
+    tasks_per_fetch: int = 50
+    poll_seconds: float = 2.0
+    models_seconds: float = 5.0
+    longest_pause_seconds: float = 30.0
+
+
+class ServiceOrchestrator:
+    """Works the AI tasks of one engine.
+
+    Every task goes to the assistant service with its `process_instance_id`; its outcome goes
+    back to the engine. A task's lease is kept by heartbeat. Losing it ends only our reporting:
+    the turn runs on and is settled for whoever comes next.
+    """
+
+    def __init__(
+        self,
+        *,
+        tasks: ServiceTasks,
+        models: ProcessModels,
+        service: AssistantService,
+        observer: Observer,
+        clock: Clock,
+        identifiers: Identifiers,
+        limits: OrchestratorLimits,
+    ) -> None:
+        """Take tasks from `tasks`, learn topics from `models`, ask `service`."""
+        self._tasks = tasks
+        self._models = models
+        self._service = service
+        self._observer = observer
+        self._clock = clock
+        self._identifiers = identifiers
+        self._limits = limits
+        self._reporting = TaskReporting(tasks, service, observer, clock, identifiers)
+        self._subscriptions: tuple[TopicSubscription, ...] = ()
+        self._subscriptions_until = float("-inf")
+        self._in_hand: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_hand_count(self) -> int:
+        """How many tasks are leased and not yet reported."""
+        return len(self._in_hand)
+
+    async def run(self, stop: asyncio.Event, *, drain_seconds: float) -> None:
+        """Work tasks until `stop` is set, then let those in hand end within `drain_seconds`.
+
+        A fetch under way is not cancelled but waited for, since the engine may already have
+        leased tasks to it. Tasks still in hand after the time are left to their leases.
+        """
+        async with asyncio.TaskGroup() as group:
+            troubles = 0
+            while not stop.is_set():
+                try:
+                    fetched = await self._fetch()
+                except (EngineError, StoreError) as error:
+                    troubles += 1
+                    await self._pause_after(error, troubles, stop)
+                    continue
+                if troubles:
+                    self._tell_trouble("", is_over=True)
+                    troubles = 0
+                for task in fetched:
+                    self._take_in_hand(group, task)
+                if not fetched and not self._subscriptions:
+                    await _wait_for(stop, self._limits.poll_seconds)
+            await self._drain(drain_seconds)
+
+    async def _fetch(self) -> Sequence[LeasedTask]:
+        """Lease as many tasks as there is room for; waits for room first."""
+        while len(self._in_hand) >= self._limits.tasks_in_hand:
+            await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+        subscriptions = await self._topics()
+        if not subscriptions:
+            return ()
+        room = self._limits.tasks_in_hand - len(self._in_hand)
+        return await self._tasks.fetch_and_lease(
+            subscriptions,
+            max_tasks=min(room, self._limits.tasks_per_fetch),
+            request_timeout=timedelta(seconds=self._limits.poll_seconds),
+        )
+
+    async def _topics(self) -> tuple[TopicSubscription, ...]:
+        """Read which topics hold AI tasks, unless that was read a moment ago."""
+        now = self._clock.monotonic()
+        if now >= self._subscriptions_until:
+            keys: dict[str, set[str]] = {}
+            for task in await self._models.assistant_tasks():
+                keys.setdefault(task.topic, set()).add(task.process_definition_key)
+            self._subscriptions = tuple(
+                TopicSubscription(
+                    topic=topic,
+                    lease_duration=timedelta(seconds=self._limits.lease_seconds),
+                    process_definition_keys=tuple(sorted(of_topic)),
+                )
+                for topic, of_topic in sorted(keys.items())
+            )
+            self._subscriptions_until = now + self._limits.models_seconds
+        return self._subscriptions
+
+    def _take_in_hand(self, group: asyncio.TaskGroup, task: LeasedTask) -> None:
+        working = group.create_task(self._work(task))
+        self._in_hand.add(working)
+        working.add_done_callback(self._in_hand.discard)
+
+    async def _work(self, task: LeasedTask) -> None:
+        """Bring one task to its outcome and report it, keeping its lease meanwhile."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                beating = group.create_task(self._keep_lease(task))
+                await self._answer_and_report(task)
+                beating.cancel()
+        except* (LeaseLost, TaskGone) as lost:
+            self._reporting.tell_lost(task, lost.exceptions[0])
+
+    async def _keep_lease(self, task: LeasedTask) -> None:
+        """Extend the task's lease for ever; LeaseLost or TaskGone end the work on it."""
+        duration = timedelta(seconds=self._limits.lease_seconds)
+        while True:
+            jitter = 0.8 + 0.4 * self._identifiers.fraction()
+            await self._clock.sleep(self._limits.lease_seconds / 3 * jitter)
+            try:
+                await self._tasks.extend(task, lease_duration=duration)
+            except (EngineUnavailable, EngineRejected):
+                # The next beat comes well before the lease ends; a late report is still taken.
+                continue
+
+    async def _answer_and_report(self, task: LeasedTask) -> None:
+        try:
+            asked = await self._intake(task)
+        except DadmError as error:
+            await self._reporting.report(task, outcome_of(error, task))
+            return
+        is_settled = False
+        try:
+            answer = await self._service.process_task(asked)
+            outcome: Outcome = completed(task, answer)
+            is_settled = True
+        except ShuttingDown:
+            await self._reporting.give_back(task)
+            return
+        except DadmError as error:
+            outcome = outcome_of(error, task)
+            is_settled = isinstance(error, BackendRefused)
+        if await self._reporting.report(task, outcome) and is_settled:
+            await self._reporting.note_reported(task, asked)
+
+    async def _intake(self, task: LeasedTask) -> ServiceTask:
+        """Make the engine's task one that the assistant service takes.
+
+        The assistant is the task's property `assistant`, else its `service.name` where that is
+        known, else the default.
+        """
+        wanted = task.properties.get("assistant", "").strip()
+        named = task.properties.get("service.name", "").strip()
+        if not wanted and named and await self._service.knows_assistant(named):
+            wanted = named
+        return ServiceTask(
+            engine=self._tasks.engine_id,
+            tenant=task.tenant,
+            task_id=task.task_id,
+            process_instance_id=task.process_instance_id,
+            task_name=task.element_name,
+            element_id=task.element_id,
+            process_definition=task.process_definition_key,
+            description=task.element_name,
+            documentation=task.documentation or task.properties.get("prompt", ""),
+            variables=task.variables,
+            mapped=task.mapped,
+            own_answers=task.own_answers,
+            assistant=wanted,
+            selection=VariableSelection.parse(task.properties.get("variables", "")),
+        )
+
+    async def _drain(self, seconds: float) -> None:
+        """Let tasks in hand end; stop reporting those that take too long, their turns run on."""
+        if not self._in_hand:
+            return
+        _, left = await asyncio.wait(set(self._in_hand), timeout=seconds)
+        for working in left:
+            working.cancel()
+
+    async def _pause_after(
+        self, error: EngineError | StoreError, troubles: int, stop: asyncio.Event
+    ) -> None:
+        """Wait before the next try, longer each time; tell people once, not at every try."""
+        if troubles == 1:
+            self._tell_trouble(error.message, is_over=False)
+        pause = min(self._limits.longest_pause_seconds, 0.5 * 2 ** min(troubles, 8))
+        await _wait_for(stop, pause * (0.5 + self._identifiers.fraction() / 2))
+
+    def _tell_trouble(self, reason: str, *, is_over: bool) -> None:
+        self._observer.notify(
+            EngineTrouble(engine=self._tasks.engine_id, reason=reason, is_over=is_over)
+        )
+
+
+async def _wait_for(stop: asyncio.Event, seconds: float) -> None:
+    """Wait that long, or until `stop` is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
