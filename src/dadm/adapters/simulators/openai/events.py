@@ -1,0 +1,48 @@
+"""The events of one response, in order, kept so that any number of callers can follow or rejoin."""
+
+import asyncio
+
+from dadm.adapters.simulators.openai.wire import Events, JsonObject
+
+
+class EventLog:
+    """Events numbered from 0 by `sequence_number`, open until `close`."""
+
+    def __init__(self) -> None:
+        self._events: list[JsonObject] = []
+        self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._ended.is_set()
+
+    def publish(self, event_type: str, **fields: object) -> None:
+        """Append an event; it is never changed afterwards, so hand in snapshots."""
+        number = len(self._events)
+        self._events.append({"type": event_type, "sequence_number": number} | fields)
+        self._wake()
+
+    def close(self) -> None:
+        """Say that no event will follow; whoever follows the log comes to its end."""
+        self._ended.set()
+        self._wake()
+
+    async def wait_closed(self) -> None:
+        await self._ended.wait()
+
+    async def follow(self, *, after: int = -1) -> Events:
+        """Give the events numbered above `after`, those to come included, until the log closes."""
+        position = after + 1
+        while True:
+            while position < len(self._events):
+                yield self._events[position]
+                position += 1
+            if self.is_closed:
+                return
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        # Followers wait on the event they saw; those who come later get a fresh one.
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
