@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from dadm.domain.errors import BackendRefused, BackendUnavailable, DadmError
@@ -18,11 +19,14 @@ DEFAULT_RESULT_VARIABLE = "recommendation"
 ERROR_CODE = "errorCode"
 """The task property that names the BPMN error code of a refusal; default `backend_refused`."""
 
-DEFAULT_RETRIES = 3
-"""How often a task is tried in all where its engine has not counted yet."""
 
-FIRST_PAUSE = timedelta(seconds=5)
-LONGEST_PAUSE = timedelta(minutes=5)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How failures are tried again: how often, and with which pauses, doubled each time."""
+
+    retries: int = 3
+    first_pause: timedelta = timedelta(seconds=5)
+    longest_pause: timedelta = timedelta(minutes=5)
 
 
 def completed(task: LeasedTask, answer: TaskAnswer) -> Completed:
@@ -38,7 +42,7 @@ def completed(task: LeasedTask, answer: TaskAnswer) -> Completed:
     return Completed(variables=variables)
 
 
-def outcome_of(error: DadmError, task: LeasedTask) -> Outcome:
+def outcome_of(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Outcome:
     """Say what the engine is told about `error`.
 
     Retryable errors are failures with one retry less and a growing pause; the last one leaves
@@ -47,7 +51,7 @@ def outcome_of(error: DadmError, task: LeasedTask) -> Outcome:
     waits for a person.
     """
     if error.retryable:
-        return _failure(error, task)
+        return _failure(error, task, policy)
     if isinstance(error, BackendRefused):
         code = task.properties.get(ERROR_CODE, "").strip() or error.code
         if task.caught_errors & {code, ""}:
@@ -55,12 +59,13 @@ def outcome_of(error: DadmError, task: LeasedTask) -> Outcome:
     return Incident(message=error.message, details=_details(error, task))
 
 
-def _failure(error: DadmError, task: LeasedTask) -> Failed | Incident:
-    left = (DEFAULT_RETRIES if task.retries is None else task.retries) - 1
+def _failure(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Failed | Incident:
+    left = policy.retries if task.retries is None else task.retries - 1
     if left <= 0:
         message = f"{error.message} No retries are left; mend the cause, then retry the incident."
         return Incident(message=message, details=_details(error, task))
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** max(0, DEFAULT_RETRIES - left - 1))
+    failed_before = min(max(0, policy.retries - left), 16)
+    pause = min(policy.longest_pause, policy.first_pause * 2**failed_before)
     if isinstance(error, BackendUnavailable) and error.retry_after is not None:
         pause = max(pause, error.retry_after)
     return Failed(

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from dadm.application.outcomes import completed, outcome_of
+from dadm.application.outcomes import RetryPolicy, completed, outcome_of
 from dadm.application.task_reporting import TaskReporting
 from dadm.domain.errors import (
     BackendRefused,
@@ -36,6 +36,7 @@ class OrchestratorLimits:
         poll_seconds: How long one request for tasks waits at the engine.
         models_seconds: How long what was read from the deployed models is believed.
         longest_pause_seconds: The longest wait between two tries of an unreachable engine.
+        retry: How failed tasks are tried again.
     """
 
     lease_seconds: float = 60.0
@@ -44,6 +45,7 @@ class OrchestratorLimits:
     poll_seconds: float = 2.0
     models_seconds: float = 5.0
     longest_pause_seconds: float = 30.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 class ServiceOrchestrator:
@@ -170,7 +172,7 @@ class ServiceOrchestrator:
         try:
             asked = await self._intake(task)
         except DadmError as error:
-            await self._reporting.report(task, outcome_of(error, task))
+            await self._reporting.report(task, outcome_of(error, task, self._limits.retry))
             return
         is_settled = False
         try:
@@ -181,7 +183,7 @@ class ServiceOrchestrator:
             await self._reporting.give_back(task)
             return
         except DadmError as error:
-            outcome = outcome_of(error, task)
+            outcome = outcome_of(error, task, self._limits.retry)
             is_settled = isinstance(error, BackendRefused)
         if await self._reporting.report(task, outcome) and is_settled:
             await self._reporting.note_reported(task, asked)
