@@ -1,0 +1,172 @@
+"""What is logged about each event: the words, how severe it is, and its stable key."""
+
+import logging
+from dataclasses import dataclass
+from typing import assert_never
+
+from dadm.domain.thread import GenerationReason
+from dadm.ports.observer import (
+    EngineTrouble,
+    Event,
+    ModelShown,
+    OutcomeReported,
+    ReportLost,
+    TaskReceived,
+    ThreadCreated,
+    ThreadRebuilt,
+    ThreadReused,
+    ThreadsClosed,
+    TurnCompleted,
+    TurnRefused,
+    TurnReplayed,
+    TurnStarted,
+    TurnUnsettled,
+    TurnWaiting,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of the log. `action` is stable, for whoever filters; `text` is for people."""
+
+    action: str
+    text: str
+    level: int = logging.INFO
+
+
+def log_lines(event: Event) -> tuple[LogLine, ...]:
+    """Give the lines that `event` is logged with, in order."""
+    match event:
+        case TaskReceived():
+            return _received(event)
+        case ThreadCreated() | ThreadReused() | ThreadRebuilt() | ThreadsClosed():
+            return (_about_thread(event),)
+        case TurnWaiting() | TurnStarted() | ModelShown() | TurnCompleted() | TurnReplayed():
+            return (_about_turn(event),)
+        case TurnRefused() | TurnUnsettled():
+            return (_about_failure(event),)
+        case OutcomeReported() | ReportLost() | EngineTrouble():
+            return (_about_engine(event),)
+        case _:
+            assert_never(event)
+
+
+def _received(event: TaskReceived) -> tuple[LogLine, ...]:
+    process = event.process_instance_id
+    if not process:
+        text = f"Processing task {event.task_id} without process_instance_id"
+        return (LogLine(action="task_received", text=text),)
+    return (
+        LogLine(action="task_received", text=f"Processing task for process_instance_id: {process}"),
+        LogLine(
+            action="thread_persistence", text=f"Thread persistence enabled for process: {process}"
+        ),
+    )
+
+
+def _about_thread(event: ThreadCreated | ThreadReused | ThreadRebuilt | ThreadsClosed) -> LogLine:
+    where = f" for process {event.process_instance_id}" if event.process_instance_id else ""
+    match event:
+        case ThreadCreated():
+            return LogLine(
+                action="thread_created", text=f"Created new thread {event.thread_id}{where}"
+            )
+        case ThreadReused():
+            return LogLine(
+                action="thread_reused", text=f"Reusing existing thread {event.thread_id}{where}"
+            )
+        case ThreadRebuilt():
+            return _rebuilt(event, where)
+        case ThreadsClosed():
+            return LogLine(action="threads_closed", text=f"Closed {event.count} threads{where}")
+        case _:
+            assert_never(event)
+
+
+def _rebuilt(event: ThreadRebuilt, where: str) -> LogLine:
+    recreated = "Recreated lost" if event.reason is GenerationReason.LOST else "Recreated"
+    before = f" (was {event.previous_thread_id})" if event.previous_thread_id else ""
+    left_out = (
+        f", {event.left_out_exchanges} older exchanges left out" if event.left_out_exchanges else ""
+    )
+    why = "" if event.reason is GenerationReason.LOST else f", because it was {event.reason.value}"
+    return LogLine(
+        action="thread_rebuilt",
+        text=(
+            f"{recreated} thread {event.thread_id}{where} with {event.copied_messages} messages "
+            f"given back{before}{left_out}{why}"
+        ),
+        level=logging.WARNING if event.reason is not GenerationReason.UNPARKED else logging.INFO,
+    )
+
+
+def _about_turn(
+    event: TurnWaiting | TurnStarted | ModelShown | TurnCompleted | TurnReplayed,
+) -> LogLine:
+    match event:
+        case TurnWaiting():
+            text = f"Task {event.task_id} waits for its thread behind {event.ahead} others"
+            return LogLine(action="turn_waiting", text=text)
+        case TurnStarted():
+            text = f"Asking turn {event.sequence} of thread {event.thread_id}"
+            return LogLine(action="turn_started", text=text)
+        case ModelShown():
+            shown = "\n".join(f"{each.role}: {each.text}" for each in event.messages)
+            text = f"The model is shown {len(event.messages)} messages:\n{shown}"
+            return LogLine(action="model_shown", text=text, level=logging.DEBUG)
+        case TurnCompleted():
+            text = (
+                f"Turn {event.sequence} of thread {event.thread_id} has its answer "
+                f"after {event.backend_seconds:.1f} s"
+            )
+            return LogLine(action="turn_completed", text=text)
+        case TurnReplayed():
+            return _replayed(event)
+        case _:
+            assert_never(event)
+
+
+def _replayed(event: TurnReplayed) -> LogLine:
+    text = f"Task {event.task_id} came again and gets its recorded answer"
+    if not event.content_differs:
+        return LogLine(action="turn_replayed", text=text)
+    return LogLine(
+        action="turn_replayed",
+        text=f"{text}, although it now asks something else",
+        level=logging.WARNING,
+    )
+
+
+def _about_failure(event: TurnRefused | TurnUnsettled) -> LogLine:
+    match event:
+        case TurnRefused():
+            text = f"Task {event.task_id} was refused: {event.reason}"
+            return LogLine(action="turn_refused", text=text, level=logging.WARNING)
+        case TurnUnsettled():
+            state = "may have been asked" if event.is_unknown else "was not asked"
+            text = f"Task {event.task_id} {state} and stays to be taken again: {event.reason}"
+            return LogLine(action="turn_unsettled", text=text, level=logging.WARNING)
+        case _:
+            assert_never(event)
+
+
+def _about_engine(event: OutcomeReported | ReportLost | EngineTrouble) -> LogLine:
+    match event:
+        case OutcomeReported():
+            is_well = event.outcome == "completed"
+            text = f"Told the engine that task {event.task_id} is {event.outcome}"
+            return LogLine(
+                action="outcome_reported",
+                text=text if is_well else f"{text}: {event.message}",
+                level=logging.INFO if is_well else logging.WARNING,
+            )
+        case ReportLost():
+            text = f"Could not tell the engine about task {event.task_id}: {event.reason}"
+            return LogLine(action="report_lost", text=text, level=logging.WARNING)
+        case EngineTrouble():
+            if event.is_over:
+                return LogLine(action="engine_back", text=f"Engine {event.engine} answers again")
+            text = f"Engine {event.engine} cannot be asked for tasks: {event.reason}"
+            return LogLine(action="engine_trouble", text=text, level=logging.WARNING)
+        case _:
+            assert_never(event)

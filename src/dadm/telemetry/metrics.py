@@ -1,0 +1,252 @@
+"""Metrics: an Observer that counts, and the page that Prometheus reads."""
+
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from dadm.domain.errors import StoreError
+from dadm.domain.thread import ThreadState, Usage
+from dadm.domain.turn import TurnState
+from dadm.ports.observer import (
+    EngineTrouble,
+    Event,
+    ModelShown,
+    OutcomeReported,
+    ReportLost,
+    TaskReceived,
+    ThreadCreated,
+    ThreadRebuilt,
+    ThreadReused,
+    ThreadsClosed,
+    TurnCompleted,
+    TurnRefused,
+    TurnReplayed,
+    TurnStarted,
+    TurnUnsettled,
+    TurnWaiting,
+)
+from dadm.ports.store import StoreStatistics
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+BACKEND_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+STORE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+WAITING_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600)
+
+
+class Metrics:
+    """Counts events. No label ever names an instance, a task or a thread."""
+
+    def __init__(
+        self, *, backend: str, statistics: Callable[[], Awaitable[StoreStatistics]] | None = None
+    ) -> None:
+        """Count for one replica.
+
+        Args:
+            backend: The kind of backend that turns are asked at, a label.
+            statistics: What the store counts; asked for when the page is read.
+        """
+        self._statistics = statistics
+        self.registry = CollectorRegistry()
+        PlatformCollector(registry=self.registry)
+        ProcessCollector(registry=self.registry)
+        self._count_turns(backend)
+        self._count_threads()
+        self._count_engine()
+        self._show_store()
+
+    def _count_turns(self, backend: str) -> None:
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(name, meaning, labels, registry=self.registry)
+
+        def histogram(name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, meaning, buckets=buckets, registry=self.registry)
+
+        self._backend = backend
+        self._received = counter("dadm_tasks_received", "Tasks taken in.", "assistant")
+        self._turns = counter(
+            "dadm_turns",
+            "How attempts at turns ended: completed, recovered, refused, unknown, not_applied.",
+            "backend",
+            "result",
+        )
+        self._failures = counter(
+            "dadm_turn_failures", "Attempts that failed, by error.", "backend", "code"
+        )
+        self._replayed = counter("dadm_turns_replayed", "Recorded answers given again.", "content")
+        self._tokens = counter("dadm_tokens", "Tokens as backends counted them.", "kind")
+        self._queued = counter("dadm_turns_waited", "Turns that waited for their thread.")
+        self._started = counter("dadm_turns_started", "Requests about to leave.", "backend")
+        self._waiting_seconds = histogram(
+            "dadm_turn_waiting_seconds", "Time waited for the thread.", WAITING_SECONDS
+        )
+        self._backend_seconds = histogram(
+            "dadm_turn_backend_seconds", "Time until the backend's answer.", BACKEND_SECONDS
+        )
+        self._store_seconds = histogram(
+            "dadm_turn_store_seconds", "Time to settle an answer.", STORE_SECONDS
+        )
+
+    def _count_threads(self) -> None:
+        self._created = Counter("dadm_threads_created", "New threads.", registry=self.registry)
+        self._reused = Counter(
+            "dadm_threads_reused", "Turns that went on in their thread.", registry=self.registry
+        )
+        self._rebuilt = Counter(
+            "dadm_threads_rebuilt",
+            "Conversations replaced, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._given_back = Counter(
+            "dadm_messages_given_back",
+            "Messages copied into rebuilt conversations.",
+            registry=self.registry,
+        )
+        self._closed = Counter(
+            "dadm_threads_closed", "Threads whose process ended.", registry=self.registry
+        )
+
+    def _count_engine(self) -> None:
+        self._outcomes = Counter(
+            "dadm_outcomes_reported",
+            "What engines were told, by outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._lost = Counter(
+            "dadm_reports_lost",
+            "Outcomes that engines could not be told.",
+            ("code",),
+            registry=self.registry,
+        )
+        self._trouble = Gauge(
+            "dadm_engine_trouble",
+            "1 while the engine cannot be asked for tasks.",
+            ("engine",),
+            registry=self.registry,
+        )
+
+    def _show_store(self) -> None:
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(name, meaning, labels, registry=self.registry)
+
+        self._store_up = gauge("dadm_store_up", "1 if the store answered when this was read.")
+        self._threads = gauge("dadm_threads", "Threads by state.", "state")
+        self._stored_turns = gauge("dadm_stored_turns", "Turns by state.", "state")
+        self._open_turns = gauge("dadm_open_turns", "Turns submitted or unknown.")
+        self._oldest_open = gauge("dadm_oldest_open_turn_seconds", "Age of the oldest open turn.")
+        self._unreported = gauge("dadm_unreported_turns", "Settled turns nobody was told of.")
+        self._retired = gauge("dadm_retired_conversations", "Conversations waiting for erasure.")
+
+    def notify(self, event: Event) -> None:
+        """Count `event`."""
+        match event:
+            case TaskReceived():
+                self._received.labels(event.assistant).inc()
+            case ThreadCreated() | ThreadReused() | ThreadRebuilt() | ThreadsClosed():
+                self._notify_thread(event)
+            case TurnWaiting() | TurnStarted() | TurnCompleted() | TurnReplayed():
+                self._notify_turn(event)
+            case TurnRefused() | TurnUnsettled():
+                self._notify_failure(event)
+            case OutcomeReported() | ReportLost() | EngineTrouble():
+                self._notify_engine(event)
+            case ModelShown():
+                pass
+            case _:
+                assert_never(event)
+
+    def _notify_thread(
+        self, event: ThreadCreated | ThreadReused | ThreadRebuilt | ThreadsClosed
+    ) -> None:
+        match event:
+            case ThreadCreated():
+                self._created.inc()
+            case ThreadReused():
+                self._reused.inc()
+            case ThreadRebuilt():
+                self._rebuilt.labels(event.reason.value).inc()
+                self._given_back.inc(event.copied_messages)
+            case ThreadsClosed():
+                self._closed.inc(event.count)
+            case _:
+                assert_never(event)
+
+    def _notify_turn(self, event: TurnWaiting | TurnStarted | TurnCompleted | TurnReplayed) -> None:
+        match event:
+            case TurnWaiting():
+                self._queued.inc()
+            case TurnStarted():
+                self._started.labels(self._backend).inc()
+            case TurnCompleted():
+                result = "recovered" if event.is_recovered else "completed"
+                self._turns.labels(self._backend, result).inc()
+                self._waiting_seconds.observe(event.waited_seconds)
+                self._backend_seconds.observe(event.backend_seconds)
+                self._store_seconds.observe(event.store_seconds)
+                self._count_tokens(event.usage)
+            case TurnReplayed():
+                self._replayed.labels("changed" if event.content_differs else "same").inc()
+            case _:
+                assert_never(event)
+
+    def _count_tokens(self, usage: Usage) -> None:
+        self._tokens.labels("input").inc(usage.input_tokens)
+        self._tokens.labels("output").inc(usage.output_tokens)
+        self._tokens.labels("cached").inc(usage.cached_tokens)
+
+    def _notify_failure(self, event: TurnRefused | TurnUnsettled) -> None:
+        match event:
+            case TurnRefused():
+                result = "refused"
+            case TurnUnsettled():
+                result = "unknown" if event.is_unknown else "not_applied"
+            case _:
+                assert_never(event)
+        self._turns.labels(self._backend, result).inc()
+        self._failures.labels(self._backend, event.code).inc()
+
+    def _notify_engine(self, event: OutcomeReported | ReportLost | EngineTrouble) -> None:
+        match event:
+            case OutcomeReported():
+                self._outcomes.labels(event.outcome).inc()
+            case ReportLost():
+                self._lost.labels(event.code).inc()
+            case EngineTrouble():
+                self._trouble.labels(event.engine).set(0 if event.is_over else 1)
+            case _:
+                assert_never(event)
+
+    async def page(self) -> bytes:
+        """Write everything as Prometheus reads it; without the store, what was counted here."""
+        if self._statistics is not None:
+            try:
+                self._set_store(await self._statistics())
+            except StoreError:
+                self._store_up.set(0)
+        return generate_latest(self.registry)
+
+    def _set_store(self, found: StoreStatistics) -> None:
+        self._store_up.set(1)
+        for thread_state in ThreadState:
+            count = found.threads_by_state.get(thread_state, 0)
+            self._threads.labels(thread_state.value).set(count)
+        for turn_state in TurnState:
+            count = found.turns_by_state.get(turn_state, 0)
+            self._stored_turns.labels(turn_state.value).set(count)
+        self._open_turns.set(
+            sum(found.turns_by_state.get(state, 0) for state in TurnState if state.is_open)
+        )
+        self._oldest_open.set(found.oldest_open_seconds)
+        self._unreported.set(found.unreported_turns)
+        self._retired.set(found.retired_conversations)
