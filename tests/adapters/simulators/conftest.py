@@ -31,10 +31,8 @@ async def caller_of(
     simulated: SimulatedOpenAI, *, key: str = "sk-test"
 ) -> AsyncIterator[AsyncOpenAI]:
     """Give the official SDK, unforgiving and without retries, talking to simulated in process."""
-    async with (
-        InProcess(create_app(simulated)) as transport,
-        httpx2.AsyncClient(transport=StrictTransport(transport)) as http,
-    ):
+    transport = StrictTransport(InProcess(create_app(simulated)))
+    async with httpx2.AsyncClient(transport=transport) as http:
         yield AsyncOpenAI(api_key=key, base_url=BASE_URL, max_retries=0, http_client=http)
 
 
@@ -60,8 +58,6 @@ async def client(simulated: SimulatedOpenAI) -> AsyncIterator[AsyncOpenAI]:
 async def raw(simulated: SimulatedOpenAI) -> AsyncIterator[httpx2.AsyncClient]:
     """A plain HTTP client, for what the SDK would not send."""
     headers = {"authorization": "Bearer sk-test"}
-    async with (
-        InProcess(create_app(simulated)) as transport,
-        httpx2.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers) as http,
-    ):
+    transport = InProcess(create_app(simulated))
+    async with httpx2.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers) as http:
         yield http

@@ -16,7 +16,10 @@ from starlette.types import ASGIApp
 
 
 class InProcess(httpx2.AsyncBaseTransport):
-    """To be entered before use; leaving it is a loss of every connection."""
+    """Entered and left with the client it is given to; leaving it is a loss of every connection.
+
+    An error that the application lets out fails the test, on leaving.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -15,6 +15,7 @@ from tests.adapters.simulators.short_forms import (
     reference,
     text_of,
     texts,
+    untyped,
     user,
 )
 
@@ -142,7 +143,7 @@ async def test_an_item_is_linked_elsewhere_by_its_id_with_its_original_content(
     by_reference = await client.conversations.items.create(two.id, items=[reference(item_id)])
     by_own_id = await client.conversations.items.create(
         three.id,
-        items=[{"type": "message", "id": item_id, "role": "user", "content": "changed"}],
+        items=[untyped(type="message", id=item_id, role="user", content="changed")],
     )
 
     assert [item.id for item in by_reference.data] == [item_id]

@@ -125,12 +125,17 @@ def _shown(item: JsonObject) -> list[ShownMessage]:
         case "function_call_output":
             return [ShownMessage(role="tool", text=text_of(item["output"]))]
         case "compaction":
-            return _unpacked(item["encrypted_content"])
+            return unpacked(item["encrypted_content"])
         case _:
             return []
 
 
-def _unpacked(content: str) -> list[ShownMessage]:
+def unpacked(content: str) -> list[ShownMessage]:
+    """Read the opaque content of a compaction item.
+
+    Raises:
+        ApiError: it is none that `compacted` made.
+    """
     try:
         packed = json.loads(base64.b64decode(content))
         return [ShownMessage(role=role, text=text) for role, text in packed]

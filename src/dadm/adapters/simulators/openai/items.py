@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dadm.adapters.simulators.openai import errors, validation
+from dadm.adapters.simulators.openai.context import unpacked
 from dadm.adapters.simulators.openai.wire import JsonObject
 
 ITEMS_PER_CALL = 20
@@ -119,6 +120,7 @@ def _kept(kind: str, item: JsonObject, where: str) -> JsonObject:
         }
     if kind == "compaction":
         content = validation.required_text(item, "encrypted_content", where=where)
+        unpacked(content)
         return {"encrypted_content": content}
     call_id = validation.required_text(item, "call_id", where=where)
     if not call_id:

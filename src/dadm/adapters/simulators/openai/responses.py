@@ -11,7 +11,7 @@ from dadm.adapters.simulators.openai.payloads import (
     response_body,
     response_deleted,
 )
-from dadm.adapters.simulators.openai.requests import read_request
+from dadm.adapters.simulators.openai.requests import ResponseRequest, read_request
 from dadm.adapters.simulators.openai.runs import Run
 from dadm.adapters.simulators.openai.simulated import Model, SimulatedOpenAI
 from dadm.adapters.simulators.openai.state import StoredResponse
@@ -29,11 +29,11 @@ async def create(simulated: SimulatedOpenAI, call: Call) -> Reply:
     request = read_request(call.body)
     key = call.idempotency_key
     if key in simulated.responses_by_key and simulated.behaviour.idempotency_key_honoured:
-        return await _first_reply(simulated, simulated.responses_by_key[key])
+        return await _first_reply(simulated, simulated.responses_by_key[key], request)
     response = Run(simulated, admit(simulated, request)).start()
     if key is not None:
         simulated.responses_by_key[key] = response
-    return await _first_reply(simulated, response)
+    return await _first_reply(simulated, response, request)
 
 
 async def retrieve(simulated: SimulatedOpenAI, call: Call) -> Reply:
@@ -81,8 +81,10 @@ async def retrieve_model(simulated: SimulatedOpenAI, call: Call) -> JsonReply:
     return JsonReply(body=_model_body(model))
 
 
-async def _first_reply(simulated: SimulatedOpenAI, response: StoredResponse) -> Reply:
-    request, behaviour = response.request, simulated.behaviour
+async def _first_reply(
+    simulated: SimulatedOpenAI, response: StoredResponse, request: ResponseRequest
+) -> Reply:
+    behaviour = simulated.behaviour
     if request.stream:
         policy = (
             behaviour.background_disconnect if request.background else behaviour.streamed_disconnect
@@ -92,7 +94,7 @@ async def _first_reply(simulated: SimulatedOpenAI, response: StoredResponse) -> 
         try:
             await response.events.wait_closed()
         except asyncio.CancelledError:
-            response.stop(simulated.behaviour.unstreamed_disconnect)
+            response.stop(behaviour.unstreamed_disconnect)
             raise
         if not response.is_ended:
             # The simulator was left while the response ran.
