@@ -1,7 +1,7 @@
 """The simulated API as an ASGI application, with the vendor's paths below `/v1`."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -169,7 +169,8 @@ def _json_object(content: bytes) -> JsonObject:
     return body
 
 
-def _error(error: errors.ApiError, headers: dict[str, str] | None = None) -> JSONResponse:
+def _error(error: errors.ApiError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    headers = dict(headers or {}) | error.headers
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 

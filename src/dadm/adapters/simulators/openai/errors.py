@@ -1,12 +1,12 @@
 """The error bodies of the API, one function for each situation a caller can get into."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dadm.adapters.simulators.openai.wire import JsonObject
 
 
 class ApiError(Exception):
-    """An error reply: its HTTP status and what stands inside its `error` object."""
+    """An error reply: its HTTP status, headers, and what stands inside its `error` object."""
 
     def __init__(
         self,
@@ -16,6 +16,7 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         kind: str = "invalid_request_error",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -23,6 +24,7 @@ class ApiError(Exception):
         self.param = param
         self.code = code
         self.kind = kind
+        self.headers = dict(headers or {})
 
     def body(self) -> JsonObject:
         return {

@@ -17,6 +17,11 @@ class EventLog:
     def is_closed(self) -> bool:
         return self._ended.is_set()
 
+    @property
+    def last_type(self) -> str | None:
+        """Give the type of the last event so far."""
+        return str(self._events[-1]["type"]) if self._events else None
+
     def publish(self, event_type: str, **fields: object) -> None:
         """Append an event; it is never changed afterwards, so hand in snapshots."""
         number = len(self._events)

@@ -1,0 +1,259 @@
+"""What an owner of the simulator sees and does behind its callers' backs."""
+
+import time
+import typing
+
+import httpx2
+import pytest
+from openai import AsyncOpenAI, BadRequestError, NotFoundError
+from openai.types.responses import response_create_params
+
+from dadm.adapters.simulators.openai import Behaviour, CountingIds, SimulatedOpenAI, create_app
+from dadm.adapters.simulators.openai.errors import ApiError
+from dadm.adapters.simulators.openai.ledger import Append, ModelCall, Removal, ResponseEnded
+from dadm.adapters.simulators.openai.requests import PARAMETERS
+from dadm.adapters.simulators.openai.responders import smallest_value
+from dadm.adapters.simulators.openai.state import OUTSIDE
+from tests.adapters.simulators.conftest import NOON, HandClock, caller_of
+from tests.adapters.simulators.in_process import InProcess
+from tests.adapters.simulators.short_forms import MODEL, ask, conversation, texts, user
+
+ADMIN_URL = "http://127.0.0.1/simulator"
+
+
+def test_every_parameter_of_the_sdk_is_known() -> None:
+    of_the_sdk = typing.get_type_hints(response_create_params.ResponseCreateParamsStreaming)
+
+    assert set(of_the_sdk) == PARAMETERS
+
+
+async def test_the_ledger_tells_a_turn_in_order(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI, clock: HandClock
+) -> None:
+    on = await conversation(client, user("before"))
+    clock.shows += 5
+    made = await client.responses.create(
+        model=MODEL,
+        conversation=on,
+        input="asked",
+        instructions="Be brief.",
+        metadata={"turn": "1"},
+        extra_headers={"Idempotency-Key": "k-1"},
+    )
+    await client.conversations.delete(on)
+
+    first_request, created, request, call, appended, ended, _, removed = simulated.ledger.entries
+    assert first_request == simulated.ledger.requests("POST", "/v1/conversations")[0]
+    assert isinstance(created, Append)
+    assert created.response_id is None
+    assert request == simulated.ledger.requests("POST", "/v1/responses")[0]
+    assert simulated.ledger.requests("POST", "/v1/responses")[0].outcome == "200"
+    assert simulated.ledger.requests("POST", "/v1/responses")[0].idempotency_key == "k-1"
+    assert call == ModelCall(
+        at=NOON + 5,
+        response_id=made.id,
+        conversation_id=on,
+        model=MODEL,
+        instructions="Be brief.",
+        messages=(("user", "before"), ("user", "asked")),
+        metadata={"turn": "1"},
+    )
+    assert isinstance(appended, Append)
+    assert [item["role"] for item in appended.items] == ["user", "assistant"]
+    assert appended.response_id == made.id
+    assert ended == ResponseEnded(
+        at=NOON + 5, response_id=made.id, conversation_id=on, status="completed"
+    )
+    assert removed == Removal(at=NOON + 5, conversation_id=on, item_id=None)
+
+
+async def test_the_ledger_is_asked_for_one_conversation(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    one, other = await conversation(client), await conversation(client)
+    await ask(client, one, "x")
+    await ask(client, other, "y")
+    await client.responses.create(model=MODEL, input="z")
+
+    assert len(simulated.ledger.model_calls()) == 3
+    assert [call.conversation_id for call in simulated.ledger.model_calls(one)] == [one]
+    assert [append.conversation_id for append in simulated.ledger.appends(other)] == [other]
+
+
+async def test_a_refused_request_is_in_the_ledger_and_asks_no_model(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    with pytest.raises(BadRequestError):
+        await client.responses.create(model=MODEL)
+
+    assert simulated.ledger.requests()[-1].outcome == "400"
+    assert simulated.ledger.model_calls() == []
+
+
+async def test_a_retry_of_the_sdk_is_seen_as_one(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    await client.conversations.create(extra_headers={"x-stainless-retry-count": "2"})
+
+    assert simulated.ledger.requests()[-1].retry_count == 2
+
+
+async def test_a_conversation_is_deleted_behind_its_callers_backs(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    on = await conversation(client)
+
+    simulated.delete_conversation(on)
+
+    with pytest.raises(NotFoundError, match="Conversation with id"):
+        await ask(client, on, "anybody?")
+    with pytest.raises(ApiError):
+        simulated.items_of(on)
+
+
+async def test_a_lock_is_held_by_someone_else_until_it_is_released(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    on = await conversation(client)
+
+    simulated.hold_lock(on)
+    with pytest.raises(BadRequestError) as locked:
+        await ask(client, on, "now?")
+    simulated.release_lock(on)
+
+    assert locked.value.code == "conversation_locked"
+    assert (await ask(client, on, "and now?")).status == "completed"
+
+
+async def test_counted_ids_are_the_same_in_every_run() -> None:
+    seen = []
+    for _ in range(2):
+        async with (
+            SimulatedOpenAI(mint=CountingIds(), clock=lambda: NOON) as simulated,
+            caller_of(simulated) as client,
+        ):
+            on = await conversation(client, user("x"))
+            seen.append((await ask(client, on, "y"), simulated.ledger.as_json()))
+
+    assert seen[0] == seen[1]
+
+
+async def test_random_ids_differ_and_look_like_the_vendors() -> None:
+    async with SimulatedOpenAI() as simulated, caller_of(simulated) as client:
+        one, other = await client.conversations.create(), await client.conversations.create()
+
+    assert one.id != other.id
+    assert len(one.id) == len("conv_") + 48
+    assert abs(one.created_at - time.time()) < 60
+
+
+async def test_the_application_enters_the_simulator_unless_that_was_done() -> None:
+    simulated = SimulatedOpenAI()
+    app = create_app(simulated)
+
+    entered = [simulated.is_entered]
+    async with app.router.lifespan_context(app):
+        entered.append(simulated.is_entered)
+    entered.append(simulated.is_entered)
+    async with simulated:
+        async with app.router.lifespan_context(app):
+            entered.append(simulated.is_entered)
+        entered.append(simulated.is_entered)
+
+    assert entered == [False, True, False, True, True]
+
+
+@pytest.fixture
+async def admin(simulated: SimulatedOpenAI) -> typing.AsyncIterator[httpx2.AsyncClient]:
+    transport = InProcess(create_app(simulated))
+    headers = {"authorization": "Bearer sk-test"}
+    async with httpx2.AsyncClient(
+        transport=transport, base_url=ADMIN_URL, headers=headers
+    ) as admin:
+        yield admin
+
+
+async def test_switches_are_read_and_changed_over_http(
+    admin: httpx2.AsyncClient, simulated: SimulatedOpenAI
+) -> None:
+    before = (await admin.get("/behaviour")).json()
+
+    changed = await admin.patch(
+        "/behaviour", json={"failed_appends": "input", "update_merges_metadata": True}
+    )
+
+    assert before["failed_appends"] == "nothing"
+    assert changed.json()["failed_appends"] == "input"
+    assert simulated.behaviour == Behaviour(
+        failed_appends=simulated.behaviour.failed_appends, update_merges_metadata=True
+    )
+
+
+@pytest.mark.parametrize("content", [b'{"no_such": 1}', b"[]", b"{", b"5", b""])
+async def test_a_wrong_switch_over_http_is_refused_and_changes_nothing(
+    admin: httpx2.AsyncClient, simulated: SimulatedOpenAI, content: bytes
+) -> None:
+    refused = await admin.patch("/behaviour", content=content)
+
+    assert refused.status_code == 400
+    assert simulated.behaviour == Behaviour()
+
+
+async def test_conversations_and_ledger_are_seen_and_deleted_over_http(
+    admin: httpx2.AsyncClient, client: AsyncOpenAI
+) -> None:
+    on = await conversation(client, user("seen"))
+
+    listed = (await admin.get("/conversations")).json()
+    seen = (await admin.get(f"/conversations/{on}")).json()
+    entries = (await admin.get("/ledger")).json()["entries"]
+    deleted = await admin.delete(f"/conversations/{on}")
+    missing = await admin.get(f"/conversations/{on}")
+
+    assert listed == {"conversations": [on]}
+    assert seen["items"][0]["content"][0]["text"] == "seen"
+    assert {entry["kind"] for entry in entries} == {"RequestSeen", "Append"}
+    assert (deleted.status_code, missing.status_code) == (200, 404)
+    with pytest.raises(NotFoundError):
+        await client.conversations.retrieve(on)
+
+
+async def test_a_lock_is_held_and_released_over_http(
+    admin: httpx2.AsyncClient, client: AsyncOpenAI
+) -> None:
+    on = await conversation(client)
+
+    held = await admin.post(f"/conversations/{on}/lock")
+    with pytest.raises(BadRequestError):
+        await ask(client, on, "now?")
+    released = await admin.delete(f"/conversations/{on}/lock")
+
+    assert held.json()["locked_by"] == OUTSIDE
+    assert released.json()["locked_by"] is None
+    await ask(client, on, "and now?")
+    assert len(await texts(client, on)) == 2
+
+
+async def test_the_back_door_takes_the_same_keys() -> None:
+    simulated = SimulatedOpenAI(api_keys=["sk-right"])
+    transport = InProcess(create_app(simulated))
+    async with httpx2.AsyncClient(transport=transport, base_url=ADMIN_URL) as admin:
+        for path in ("/behaviour", "/ledger", "/conversations", "/conversations/conv_1"):
+            reply = await admin.get(path, headers={"authorization": "Bearer sk-wrong"})
+            assert reply.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, {"a": "so"}),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 2}, [0, 0]),
+        ({"type": ["number", "null"], "minimum": 3}, 3),
+        ({"enum": ["yes", "no"]}, "yes"),
+        ({"const": 7}, 7),
+        ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, True),
+        ({"type": "null"}, None),
+    ],
+)
+def test_the_echo_fits_a_schema(schema: dict[str, typing.Any], value: object) -> None:
+    assert smallest_value(schema, "so") == value
