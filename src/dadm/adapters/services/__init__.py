@@ -1,0 +1,1 @@
+"""Ways to an assistant service other than the one in this process."""

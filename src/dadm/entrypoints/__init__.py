@@ -1,0 +1,1 @@
+"""Ways into DADM: the command line and the OpenAI Service over HTTP."""
