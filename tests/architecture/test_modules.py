@@ -3,11 +3,11 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.architecture.imports import imports_of
 from tools.architecture_map import sentence
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -33,15 +33,6 @@ NO_PLACE_IN_DOMAIN = frozenset(
 
 def named(module: Path) -> str:
     return module.relative_to(ROOT).as_posix()
-
-
-def imports_of(module: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        match node:
-            case ast.Import(names=names):
-                yield from (name.name for name in names)
-            case ast.ImportFrom(module=str(name), level=0):
-                yield name
 
 
 def lines_that_count(module: Path) -> int:

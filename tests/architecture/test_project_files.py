@@ -4,11 +4,13 @@ import configparser
 import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.architecture.imports import imports_of
 from tools import architecture_map
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -122,24 +124,40 @@ def test_a_notice_gives_the_licence_that_the_package_gives() -> None:
     }
 
 
-def test_the_core_is_closed_to_every_dependency() -> None:
+def declared() -> set[str]:
+    """Return the packages that pyproject.toml says dadm needs."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     listed = [*project["dependencies"], *project["optional-dependencies"]["local"]]
-    dependencies = {normalized(re.split(r"[\[<>=!~ ]", entry)[0]) for entry in listed}
-    contracts = configparser.ConfigParser()
-    contracts.read(ROOT / ".importlinter", encoding="utf-8")
-    closed = set(contracts["importlinter:contract:core"]["forbidden_modules"].split())
+    return {normalized(re.split(r"[\[<>=!~ ]", entry)[0]) for entry in listed}
 
-    modules = {
+
+def modules_of(packages: set[str]) -> set[str]:
+    """Return the top-level modules that the packages install, private ones left out."""
+    return {
         module
-        for module, packages in importlib.metadata.packages_distributions().items()
-        if dependencies & {normalized(package) for package in packages}
+        for module, owners in importlib.metadata.packages_distributions().items()
+        if packages & {normalized(owner) for owner in owners}
         and module.isidentifier()
         and not module.startswith("_")
     }
 
-    assert modules
-    assert modules <= closed
+
+def test_every_third_party_import_is_a_declared_dependency() -> None:
+    imported = {
+        name.partition(".")[0]
+        for module in (ROOT / "src").rglob("*.py")
+        for name in imports_of(module)
+    }
+
+    assert imported - set(sys.stdlib_module_names) - {"dadm"} <= modules_of(declared())
+
+
+def test_the_core_is_closed_to_every_dependency() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter", encoding="utf-8")
+    closed = set(contracts["importlinter:contract:core"]["forbidden_modules"].split())
+
+    assert modules_of(declared()) <= closed
 
 
 def test_no_file_names_a_registry() -> None:
