@@ -10,9 +10,12 @@ from dadm.domain.errors import InvalidTask
 from dadm.domain.json import JsonValue, digest_of
 from dadm.domain.task import Selecting, ServiceTask
 
-_PLACEHOLDER = re.compile(r"\$\{\s*([^{}]*?)\s*\}")
-_PATH = re.compile(r"[^\W\d]\w*(?:\.\w+|\[\d+\])*")
+_PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
+_PATH = re.compile(r"[^\W\d]\w*(?:\.\w+|\[\d{1,9}\])*")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+
+LONGEST_QUOTE = 80
+"""How much of a broken placeholder a message repeats, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,38 +33,46 @@ class Prompt:
 def render_prompt(task: ServiceTask, *, shown: Mapping[str, str]) -> Prompt:
     """Fill the task's placeholders once and list the variables it shows below.
 
-    A value that itself contains `${…}` stays text. A variable that a placeholder wrote out
-    whole counts as shown and is not listed again.
+    A placeholder holds a variable's name or a path into one (`${offer.prices[0]}`). A value
+    that itself contains `${…}` stays text. A variable that a placeholder wrote out whole counts
+    as shown and is not listed again.
 
     Args:
         task: The task to ask.
         shown: What the thread has been shown: variable name → digest of the value.
 
     Raises:
-        InvalidTask: A placeholder names a variable that the task does not have.
+        InvalidTask: A placeholder names a variable that the task does not have, or what would
+            be asked is empty or holds a character that no store can keep.
     """
     written: set[str] = set()
-    question = _fill(task, written)
+    question = _fill(task, written).strip()
+    if not question:
+        msg = f"The prompt of task {_name_of(task)!r} is empty once its placeholders are filled."
+        raise InvalidTask(msg)
     listed = [name for name in _selected(task, shown) if name not in written]
     lines = [f"- {name}: {_as_text(task.variables[name])}" for name in listed]
-    text = question.strip()
-    if lines:
-        text = "\n".join((text, "", "Process variables:", *lines))
+    text = "\n".join((question, "", "Process variables:", *lines)) if lines else question
+    if "\0" in text:
+        msg = f"The prompt of task {_name_of(task)!r} would hold a NUL character, which is no text."
+        raise InvalidTask(msg)
     newly_shown = {name: digest_of(task.variables[name]) for name in (*sorted(written), *listed)}
     return Prompt(text=text, shown=newly_shown)
 
 
 def _fill(task: ServiceTask, written: set[str]) -> str:
     def replace(found: re.Match[str]) -> str:
-        path = found.group(1)
-        if not _PATH.fullmatch(path):
-            msg = (
-                f"The prompt of task {task.task_name or task.element_id or task.task_id!r} has the "
-                f"placeholder ${{{path}}}, which is not a variable or a path into one."
-            )
-            raise InvalidTask(msg)
+        path = found.group(1).strip()
         if path in task.variables:
             written.add(path)
+            return _as_text(task.variables[path])
+        if not _PATH.fullmatch(path):
+            shortened = path if len(path) <= LONGEST_QUOTE else f"{path[: LONGEST_QUOTE - 1]}…"
+            msg = (
+                f"The prompt of task {_name_of(task)!r} has the placeholder ${{{shortened}}}, which "
+                "is not a variable or a path into one."
+            )
+            raise InvalidTask(msg)
         return _as_text(_value_at(task, path))
 
     return _PLACEHOLDER.sub(replace, task.question)
@@ -70,9 +81,8 @@ def _fill(task: ServiceTask, written: set[str]) -> str:
 def _value_at(task: ServiceTask, path: str) -> JsonValue:
     name = re.split(r"[.\[]", path, maxsplit=1)[0]
     undefined = InvalidTask(
-        f"The prompt of task {task.task_name or task.element_id or task.task_id!r} uses "
-        f"${{{path}}}, but the process has no such variable. Set it before the task or take the "
-        "placeholder out."
+        f"The prompt of task {_name_of(task)!r} uses ${{{path}}}, but the process has no such "
+        "variable. Set it before the task or take the placeholder out."
     )
     if name not in task.variables:
         raise undefined
@@ -96,7 +106,7 @@ def _selected(task: ServiceTask, shown: Mapping[str, str]) -> list[str]:
         case Selecting.ALL:
             return candidates
         case Selecting.LISTED:
-            return [name for name in task.selection.names if name in task.variables]
+            return [name for name in dict.fromkeys(task.selection.names) if name in task.variables]
         case Selecting.CHANGED:
             return [
                 name for name in candidates if shown.get(name) != digest_of(task.variables[name])
@@ -108,6 +118,10 @@ def _selected(task: ServiceTask, shown: Mapping[str, str]) -> list[str]:
 def _candidates(task: ServiceTask) -> list[str]:
     names = task.variables.keys() if task.mapped is None else task.mapped
     return sorted(name for name in names if name in task.variables and name not in task.own_answers)
+
+
+def _name_of(task: ServiceTask) -> str:
+    return task.task_name or task.element_id or task.task_id
 
 
 def _as_text(value: JsonValue) -> str:

@@ -16,6 +16,9 @@ DEFAULT_ENGINE = "http"
 ID_LIMIT = 255
 """The longest id accepted, in characters."""
 
+SINGLE_TASK = "task:"
+"""What the scope of a task without a process instance begins with, and no other scope may."""
+
 
 class Selecting(StrEnum):
     """How the process variables shown below a prompt are chosen."""
@@ -40,13 +43,14 @@ class VariableSelection:
     @classmethod
     def parse(cls, text: str) -> "VariableSelection":
         """Read `changed`, `all`, `none` or a comma-separated list of names; blank is `changed`."""
-        word = text.strip()
-        if not word:
-            return cls()
-        if word in {"changed", "all", "none"}:
-            return cls(selecting=Selecting(word))
-        names = tuple(name.strip() for name in word.split(",") if name.strip())
-        return cls(selecting=Selecting.LISTED, names=names)
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        match names:
+            case ():
+                return cls()
+            case ("changed" | "all" | "none" as word,):
+                return cls(selecting=Selecting(word))
+            case _:
+                return cls(selecting=Selecting.LISTED, names=names)
 
     def __str__(self) -> str:
         """Write the selection as `parse` reads it."""
@@ -71,11 +75,13 @@ class ServiceTask:
         documentation: What to ask, with `${…}` placeholders.
         variables: All process variables visible to the task.
         mapped: The names that the task's input mapping provides, or None where it maps none;
-            if given, only these are shown.
-        own_answers: Names of variables that DADM's own answers were written to; never shown.
+            if given, only these are shown, unless a list in `selection` names others.
+        own_answers: Names of variables that DADM's own answers were written to; not shown
+            unless a list in `selection` or a placeholder names them.
         assistant: The name or alias wanted, `""` for the default.
         selection: Which variables are shown.
         answer_schema: A JSON Schema for the answer that overrides the assistant's.
+        content_digest: Stands for everything the caller sent that shapes the question; derived.
     """
 
     task_id: str
@@ -94,21 +100,27 @@ class ServiceTask:
     assistant: str = ""
     selection: VariableSelection = VariableSelection()
     answer_schema: JsonObject | None = None
+    content_digest: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Refuse ids that no store or log could carry, and a task with nothing to ask.
+        """Refuse ids and texts that no store or log could carry, and a task with nothing to ask.
 
         Raises:
             InvalidTask: It says which field is wrong and how.
         """
         for name in ("engine", "tenant", "task_id", "process_instance_id", "scope", "assistant"):
             refuse_unusable_id(name, getattr(self, name))
+        if (self.scope or self.process_instance_id).startswith(SINGLE_TASK):
+            msg = f"No process_instance_id or scope may begin with {SINGLE_TASK!r}."
+            raise InvalidTask(msg)
         if not self.task_id:
             msg = "task_id is empty; give the work a name or leave the field out."
             raise InvalidTask(msg)
         if not self.question.strip():
             msg = "There is nothing to ask: task_description (or task_documentation) is empty."
             raise InvalidTask(msg)
+        # Derived once: the variables may be large, and every claim compares it.
+        object.__setattr__(self, "content_digest", self._digest_content())
 
     @property
     def question(self) -> str:
@@ -118,7 +130,7 @@ class ServiceTask:
     @property
     def thread_scope(self) -> str:
         """Whose conversation it is: the scope, else the process instance, else the task itself."""
-        return self.scope or self.process_instance_id or f"task:{self.task_id}"
+        return self.scope or self.process_instance_id or f"{SINGLE_TASK}{self.task_id}"
 
     @property
     def turn_key(self) -> TurnKey:
@@ -127,9 +139,7 @@ class ServiceTask:
             engine=self.engine, tenant=self.tenant, scope=self.thread_scope, task_id=self.task_id
         )
 
-    @property
-    def content_digest(self) -> str:
-        """Stands for everything the caller sent that shapes the question."""
+    def _digest_content(self) -> str:
         content: JsonValue = {
             "question": self.question,
             "variables": self.variables,
@@ -138,7 +148,16 @@ class ServiceTask:
             "selection": str(self.selection),
             "answer_schema": self.answer_schema,
         }
-        return digest_of(content)
+        try:
+            return digest_of(content)
+        except UnicodeEncodeError as error:
+            msg = (
+                "The task's text or a variable contains half of a surrogate pair, which is no text."
+            )
+            raise InvalidTask(msg) from error
+        except RecursionError as error:
+            msg = "A variable is nested too deeply."
+            raise InvalidTask(msg) from error
 
 
 def refuse_unusable_id(name: str, value: str) -> None:

@@ -64,9 +64,9 @@ class BackendIdentity:
 
     @classmethod
     def parse(cls, text: str) -> "BackendIdentity":
-        """Read what `str` wrote."""
+        """Read what `str` wrote; neither adapters nor addresses hold a bar, accounts may."""
         adapter, _, rest = text.partition("|")
-        address, _, account = rest.rpartition("|")
+        address, _, account = rest.partition("|")
         return cls(adapter=adapter, address=address, account=account)
 
 
