@@ -1,5 +1,6 @@
 """What an owner of the simulator sees and does behind its callers' backs."""
 
+import asyncio
 import time
 import typing
 
@@ -8,15 +9,21 @@ import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
 from openai.types.responses import response_create_params
 
-from dadm.adapters.simulators.openai import Behaviour, CountingIds, SimulatedOpenAI, create_app
+from dadm.adapters.simulators.openai import (
+    Behaviour,
+    CountingIds,
+    Echo,
+    Held,
+    SimulatedOpenAI,
+    create_app,
+)
 from dadm.adapters.simulators.openai.errors import ApiError
 from dadm.adapters.simulators.openai.ledger import Append, ModelCall, Removal, ResponseEnded
 from dadm.adapters.simulators.openai.requests import PARAMETERS
 from dadm.adapters.simulators.openai.responders import smallest_value
-from dadm.adapters.simulators.openai.state import OUTSIDE
 from tests.adapters.simulators.conftest import NOON, HandClock, caller_of
 from tests.adapters.simulators.in_process import InProcess
-from tests.adapters.simulators.short_forms import MODEL, ask, conversation, texts, user
+from tests.adapters.simulators.short_forms import MODEL, ask, conversation, soon, texts, user
 
 ADMIN_URL = "http://127.0.0.1/simulator"
 
@@ -125,6 +132,21 @@ async def test_a_lock_is_held_by_someone_else_until_it_is_released(
     assert (await ask(client, on, "and now?")).status == "completed"
 
 
+async def test_a_lock_held_by_someone_else_outlasts_the_end_of_a_response(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    simulated.responder = responder = Held(Echo())
+    on = await conversation(client)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ask(client, on, "first"))
+        await soon(responder.asked())
+        simulated.hold_lock(on)
+        responder.let_go()
+
+    with pytest.raises(BadRequestError):
+        await ask(client, on, "second")
+
+
 async def test_counted_ids_are_the_same_in_every_run() -> None:
     seen = []
     for _ in range(2):
@@ -228,8 +250,8 @@ async def test_a_lock_is_held_and_released_over_http(
         await ask(client, on, "now?")
     released = await admin.delete(f"/conversations/{on}/lock")
 
-    assert held.json()["locked_by"] == OUTSIDE
-    assert released.json()["locked_by"] is None
+    assert held.json()["is_locked"] is True
+    assert released.json()["is_locked"] is False
     await ask(client, on, "and now?")
     assert len(await texts(client, on)) == 2
 

@@ -218,6 +218,18 @@ async def test_e11_an_item_already_there_refuses_its_whole_batch(
     assert await texts(client, on) == ["there"]
 
 
+async def test_e11_an_item_twice_in_one_batch_is_refused_once_there_are_items(
+    client: AsyncOpenAI, raw: httpx2.AsyncClient, simulated: SimulatedOpenAI
+) -> None:
+    elsewhere, on = await conversation(client, user("x")), await conversation(client, user("y"))
+    twice = [reference(simulated.items_of(elsewhere)[0]["id"])] * 2
+
+    found = await refusal(raw, "POST", f"/conversations/{on}/items", {"items": twice})
+
+    assert found[2] == "item_already_in_conversation"
+    assert await texts(client, on) == ["y"]
+
+
 async def test_e12_a_repeated_item_in_the_input(
     client: AsyncOpenAI, raw: httpx2.AsyncClient, simulated: SimulatedOpenAI
 ) -> None:

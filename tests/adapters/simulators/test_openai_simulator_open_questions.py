@@ -393,6 +393,19 @@ async def test_8_items_of_a_deleted_conversation(
         assert await texts(client, other) == ["kept?"]
 
 
+async def test_8_an_item_that_is_linked_elsewhere_outlives_its_first_conversation(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    simulated.switch(items_outlive_conversation=False)
+    on, other = await conversation(client, user("kept")), await conversation(client)
+    item_id = simulated.items_of(on)[0]["id"]
+    await client.conversations.items.create(other, items=[reference(item_id)])
+
+    await client.conversations.delete(on)
+
+    assert await texts(client, other) == ["kept"]
+
+
 @EITHER
 async def test_8_removed_items(
     client: AsyncOpenAI, simulated: SimulatedOpenAI, answer: bool

@@ -229,6 +229,17 @@ async def test_an_unstored_response_is_answered_and_not_kept(client: AsyncOpenAI
         await client.responses.create(model=MODEL, input=[reference(id_of(made.output[0]))])
 
 
+async def test_an_unstored_response_is_not_found_while_it_runs(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI, held: Held
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(client.responses.create(model=MODEL, input="x", store=False))
+        await soon(held.asked())
+        with pytest.raises(NotFoundError):
+            await client.responses.retrieve(next(iter(simulated.state.responses)))
+        held.let_go()
+
+
 async def test_an_answer_over_the_limit_is_cut_and_incomplete(
     client: AsyncOpenAI, simulated: SimulatedOpenAI
 ) -> None:
@@ -242,6 +253,16 @@ async def test_an_answer_over_the_limit_is_cut_and_incomplete(
     assert made.output_text.split() == [f"w{number}" for number in range(16)]
     assert made.usage is not None
     assert made.usage.output_tokens == 16
+
+
+async def test_an_answer_just_at_the_limit_is_complete(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    simulated.responder = Scripted(" ".join(f"w{number}" for number in range(16)))
+
+    made = await client.responses.create(model=MODEL, input="talk", max_output_tokens=16)
+
+    assert made.status == "completed"
 
 
 async def test_a_scripted_failure_makes_the_response_fail(

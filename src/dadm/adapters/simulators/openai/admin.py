@@ -72,5 +72,5 @@ class _Admin:
             self._simulated.hold_lock(conversation_id)
         else:
             self._simulated.release_lock(conversation_id)
-        locked_by = self._simulated.state.conversation(conversation_id).locked_by
-        return JSONResponse({"conversation_id": conversation_id, "locked_by": locked_by})
+        is_locked = self._simulated.state.conversation(conversation_id).is_locked
+        return JSONResponse({"conversation_id": conversation_id, "is_locked": is_locked})

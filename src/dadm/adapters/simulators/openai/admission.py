@@ -96,7 +96,7 @@ def _free_conversation(simulated: SimulatedOpenAI, request: ResponseRequest) -> 
     conversation = simulated.state.conversation(
         request.conversation_id, azure=simulated.behaviour.azure_error_bodies
     )
-    if conversation.locked_by is not None:
+    if conversation.is_locked:
         raise errors.conversation_locked()
     return conversation
 

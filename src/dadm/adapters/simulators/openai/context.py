@@ -5,11 +5,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dadm.adapters.simulators.openai import errors
 from dadm.adapters.simulators.openai.wire import JsonObject
 
 COMPACTION_TOKENS = 100
+REMEMBERED_COUNTS = 65_536
 TOKEN = re.compile(r"\s*\S{1,8}|\s+$")
 
 
@@ -29,13 +31,18 @@ def tokens_of(text: str) -> list[str]:
     return TOKEN.findall(text)
 
 
+@lru_cache(maxsize=REMEMBERED_COUNTS)
+def token_count(text: str) -> int:
+    return len(tokens_of(text))
+
+
 def tokens_in(items: Sequence[JsonObject], instructions: str | None) -> int:
-    count = len(tokens_of(instructions or ""))
+    count = token_count(instructions or "")
     for item in since_compaction(items):
         if item["type"] == "compaction":
             count += COMPACTION_TOKENS
         else:
-            count += sum(len(tokens_of(message.text)) for message in _shown(item))
+            count += sum(token_count(message.text) for message in _shown(item))
     return count
 
 

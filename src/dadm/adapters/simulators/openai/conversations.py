@@ -106,7 +106,7 @@ def _item_id(conversation: Conversation, call: Call) -> str:
 
 
 def _refuse_if_locked(conversation: Conversation, *, unless: bool) -> None:
-    if conversation.locked_by is not None and not unless:
+    if conversation.is_locked and not unless:
         raise errors.conversation_locked()
 
 

@@ -89,7 +89,8 @@ class Scripted:
 
     def __init__(self, script: Script) -> None:
         self._function = script if callable(script) else None
-        self._answers = iter(() if callable(script) else script)
+        answers = [script] if isinstance(script, str) else script
+        self._answers = iter(() if callable(answers) else answers)
 
     async def __call__(
         self,

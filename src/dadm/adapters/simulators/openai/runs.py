@@ -12,7 +12,7 @@ from dadm.adapters.simulators.openai.outcome import Outcome, failed, outcome_of
 from dadm.adapters.simulators.openai.payloads import response_body, usage
 from dadm.adapters.simulators.openai.simulated import SimulatedOpenAI
 from dadm.adapters.simulators.openai.speech import Speech
-from dadm.adapters.simulators.openai.state import Conversation, StoredResponse
+from dadm.adapters.simulators.openai.state import StoredResponse
 from dadm.adapters.simulators.openai.wire import JsonObject
 
 TOO_MANY_REQUESTS = 429
@@ -200,9 +200,8 @@ class Run:
                 self._simulated.state.followers[item["id"]] = following["id"]
 
     def _unlock(self) -> None:
-        conversation: Conversation | None = self._admitted.conversation
-        if conversation is not None and conversation.locked_by == self.response.id:
-            conversation.locked_by = None
+        if self._admitted.conversation is not None:
+            self._admitted.conversation.locked_by = None
 
     def _record_end(self, status: str) -> None:
         self._simulated.ledger.response_ended(

@@ -12,7 +12,7 @@ from dadm.adapters.simulators.openai.behaviour import Behaviour, changed
 from dadm.adapters.simulators.openai.faults import Faults, NoFaults
 from dadm.adapters.simulators.openai.ledger import Ledger
 from dadm.adapters.simulators.openai.responders import Echo, Responder
-from dadm.adapters.simulators.openai.state import OUTSIDE, State, StoredResponse
+from dadm.adapters.simulators.openai.state import State, StoredResponse
 from dadm.adapters.simulators.openai.wire import JsonObject
 
 
@@ -175,7 +175,7 @@ class SimulatedOpenAI:
         Raises:
             ApiError: there is no such conversation.
         """
-        self.state.conversation(conversation_id).locked_by = OUTSIDE
+        self.state.conversation(conversation_id).is_held = True
 
     def release_lock(self, conversation_id: str) -> None:
         """Undo `hold_lock`; the lock of a running response stays.
@@ -183,6 +183,4 @@ class SimulatedOpenAI:
         Raises:
             ApiError: there is no such conversation.
         """
-        conversation = self.state.conversation(conversation_id)
-        if conversation.locked_by == OUTSIDE:
-            conversation.locked_by = None
+        self.state.conversation(conversation_id).is_held = False

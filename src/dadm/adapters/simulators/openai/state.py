@@ -12,19 +12,26 @@ from dadm.adapters.simulators.openai.requests import ResponseRequest
 from dadm.adapters.simulators.openai.wire import JsonObject
 
 UNSTORED_BACKGROUND_SECONDS = 600
-OUTSIDE = "someone else"
-"""Holder of a lock that no response of this simulator holds."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Conversation:
-    """A conversation: the ids of its items, oldest first, and the response that holds its lock."""
+    """A conversation: the ids of its items, oldest first, and who holds its lock.
+
+    `is_held` means that someone holds it whom the simulator does not know, besides the response
+    `locked_by` or alone.
+    """
 
     id: str
     created_at: int
     metadata: dict[str, str]
     item_ids: list[str] = field(default_factory=list)
     locked_by: str | None = None
+    is_held: bool = False
+
+    @property
+    def is_locked(self) -> bool:
+        return self.is_held or self.locked_by is not None
 
 
 @dataclass(slots=True, kw_only=True)
