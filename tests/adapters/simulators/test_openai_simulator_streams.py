@@ -256,7 +256,7 @@ async def test_a_caller_that_times_out_leaves_its_response_running(
     on = await conversation(client)
 
     with pytest.raises(APITimeoutError):
-        await ask(client.with_options(timeout=0.02), on, "slow")
+        await ask(client.with_options(timeout=0.2), on, "slow")
     assert simulated.state.conversation(on).locked_by is not None
     held.let_go()
     await until_free(client, simulated, on)
