@@ -1,0 +1,1 @@
+"""Engines: where service tasks come from."""

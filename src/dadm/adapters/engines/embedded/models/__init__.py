@@ -1,0 +1,1 @@
+"""What BPMN files say, read with care and checked before anything runs."""

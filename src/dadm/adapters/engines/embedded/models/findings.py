@@ -1,0 +1,67 @@
+"""What is wrong with a model, gathered so that its author sees everything at once."""
+
+from collections.abc import Callable
+from typing import cast
+
+from lxml import etree
+
+from dadm.adapters.engines.embedded.models.expressions import Expression
+from dadm.adapters.engines.embedded.models.names import short_name
+from dadm.adapters.engines.embedded.models.translation import ExpressionInvalid
+from dadm.domain.errors import InvalidModel
+
+
+class Findings:
+    """The findings in one file, in the order they were made."""
+
+    def __init__(self, resource: str) -> None:
+        """Gather for the file called `resource`."""
+        self.resource = resource
+        self._found: list[tuple[int, str]] = []
+
+    def add(self, node: etree._Element, problem: str) -> None:
+        """Note a problem, with the node's line, and its id or that of what holds it."""
+        line = cast("int | None", node.sourceline) or 0
+        text = f"{self.resource}, line {line}: {_subject(node)} {problem}"
+        if (line, text) not in self._found:
+            self._found.append((line, text))
+
+    def expression(
+        self, node: etree._Element, read: Callable[[str], Expression], text: str
+    ) -> Expression:
+        """Read an expression, noting it where it cannot run here."""
+        try:
+            return read(text)
+        except ExpressionInvalid as invalid:
+            self.add(node, f"has the expression {text.strip()!r}, which {invalid}.")
+            return Expression(text, ())
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All findings as sentences, by line."""
+        return tuple(text for _, text in sorted(self._found, key=lambda found: found[0]))
+
+
+def refuse(findings: "list[Findings]") -> None:
+    """Refuse to deploy where anything was found.
+
+    Raises:
+        InvalidModel: It lists all findings, a line each.
+    """
+    texts = [text for each in findings for text in each.texts]
+    if texts:
+        raise InvalidModel("\n".join(("This model cannot be deployed:", *texts)))
+
+
+def _subject(node: etree._Element) -> str:
+    """Name a node: its tag and id, or those of the nearest that has an id."""
+    holder = node
+    while holder.get("id") is None:
+        above = holder.getparent()
+        if above is None:
+            break
+        holder = above
+    named = f"{short_name(holder.tag)} {holder.get('id')}" if holder.get("id") else ""
+    if holder is node or not named:
+        return named or short_name(node.tag)
+    return f"{named} ({short_name(node.tag)})"
