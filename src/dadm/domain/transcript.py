@@ -84,3 +84,9 @@ def fit_window(
         remaining -= cost
     chosen = (*first, *reversed(latest))
     return Window(exchanges=chosen, left_out=len(exchanges) - len(chosen))
+
+
+def messages_shown(*, instructions: str, window: Window, prompt: str) -> tuple[Message, ...]:
+    """Give all that a model is shown: the instructions if any, the window, then the question."""
+    told = (Message(role=Role.SYSTEM, text=instructions),) if instructions else ()
+    return (*told, *window.messages, Message(role=Role.USER, text=prompt))

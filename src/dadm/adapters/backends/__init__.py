@@ -1,0 +1,1 @@
+"""Who continues conversations: one backend per file."""

@@ -1,0 +1,275 @@
+"""What the OpenAI SDK raises, at OpenAI and at servers like it, in DADM's own errors by one table."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx2
+import openai
+
+from dadm.domain.errors import (
+    BackendError,
+    BackendMisconfigured,
+    BackendRefused,
+    BackendUnavailable,
+    ConversationBroken,
+    ConversationBusy,
+    ConversationLost,
+    ConversationTooLong,
+    OutcomeUnknown,
+)
+
+# The SDK lets through what its HTTP client and the JSON parser say about half a reply.
+VENDOR_ERRORS = (
+    openai.OpenAIError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    httpx2.StreamError,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+)
+NEVER_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+)
+CANNOT_BE_SENT = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.InvalidURL)
+
+POLICY_CODES = frozenset(
+    {
+        "bio_policy",
+        "content_filter",
+        "content_policy_violation",
+        "cyber_policy_violation",
+        "image_content_policy_violation",
+        "invalid_prompt",
+        "misalignment_policy_violation",
+        "moderation_blocked",
+    }
+)
+QUOTA_CODES = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credits_exhausted"}
+)
+TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+WITH_THE_TURN = frozenset(
+    {"", "after", "conversation", "conversation_id", "input", "items", "messages"}
+)
+"""Parameters that come with the turn; all others come from the configuration."""
+
+TOO_LONG = re.compile(r"context (length|size|window)|maximum input length", re.IGNORECASE)
+NO_CONVERSATION = re.compile(r"conversation\b.*\bnot found", re.IGNORECASE)
+BROKEN = re.compile(
+    r"no tool output found for|provided without its required|^item with id .* not found",
+    re.IGNORECASE,
+)
+NO_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
+NO_SUCH_ADDRESS = re.compile(r"^$|invalid url|^not found$", re.IGNORECASE)
+BAD_PARAMETER = re.compile(
+    r"(unsupported|unknown|unrecognized|mutually exclusive) (parameter|value|request argument)",
+    re.IGNORECASE,
+)
+KEY_LIKE = re.compile(r"\b(sk|pk|rk|sess)-[\w*.-]{4,}")
+
+LONGEST_QUOTE = 300
+SHORTEST_SECRET = 8
+LONGEST_WAIT_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorTable:
+    """Translates what one server's SDK raises.
+
+    `service` is what messages call the server. `key` is never repeated in any of them. The names
+    of settings are for messages that say what to change.
+    """
+
+    service: str
+    key: str = field(repr=False)
+    key_setting: str
+    address_setting: str
+    window_hint: str
+
+    @contextmanager
+    def at_boundary(
+        self, *, but: Callable[[openai.APIStatusError], bool] | None = None
+    ) -> Iterator[None]:
+        """Raise DADM's error where the body raises the vendor's.
+
+        Args:
+            but: Chooses those replies that go through as they are, for the caller to handle.
+
+        Raises:
+            BackendError: By the table; its cause is left out where that could repeat the key.
+        """
+        try:
+            yield
+        except VENDOR_ERRORS as error:
+            if but and isinstance(error, openai.APIStatusError) and but(error):
+                raise
+            translated = self.translate(error)
+            raise translated from (None if self._could_tell_key(error) else error)
+
+    def translate(self, error: Exception) -> BackendError:
+        """Give DADM's error for a vendor's; every error has one."""
+        if isinstance(error, openai.APIStatusError):
+            return self._by_code(error) or self._by_status(error)
+        if isinstance(error, openai.APIConnectionError):
+            return self._by_connection(error.__cause__)
+        if isinstance(error, httpx2.InvalidURL):
+            return self._by_connection(error)
+        if isinstance(error, openai.APIError):
+            text = f"{self.service} broke off with an error: {self.quote(error.message)}"
+            return OutcomeUnknown(text)
+        return OutcomeUnknown(f"{self.service} sent a reply that cannot be read.")
+
+    def quote(self, text: str) -> str:
+        """Give the vendor's words, cut short, without our key or anything like one."""
+        words = " ".join(self._without_key(text).split())
+        return words if len(words) <= LONGEST_QUOTE else f"{words[: LONGEST_QUOTE - 1]}…"
+
+    def _without_key(self, text: str) -> str:
+        if len(self.key) >= SHORTEST_SECRET:
+            text = text.replace(self.key, "[key]")
+        return KEY_LIKE.sub("[key]", text)
+
+    def _could_tell_key(self, error: Exception) -> bool:
+        if isinstance(error, openai.AuthenticationError):
+            return True
+        return any(
+            self._without_key(text) != text for text in (str(error), str(error.__cause__ or ""))
+        )
+
+    def _by_connection(self, cause: BaseException | None) -> BackendError:
+        if isinstance(cause, CANNOT_BE_SENT):
+            text = (
+                f"A request to {self.service} cannot even be sent. "
+                f"Check {self.address_setting} and {self.key_setting}."
+            )
+            return BackendMisconfigured(text)
+        if isinstance(cause, NEVER_SENT):
+            return BackendUnavailable(f"{self.service} is not reachable ({type(cause).__name__}).")
+        kind = type(cause).__name__ if cause else "no reason given"
+        return OutcomeUnknown(f"The connection to {self.service} broke or fell silent ({kind}).")
+
+    def _by_status(self, error: openai.APIStatusError) -> BackendError:
+        match error.status_code:
+            case 401 | 402 | 403 | 407:
+                return self._not_allowed(error)
+            case 404:
+                return self._not_found(error)
+            case 400 | 422:
+                return self._rejected(error)
+            case 413:
+                return BackendRefused(f"{self.service} finds the request too large.")
+            case 429:
+                wait = retry_after(error.response)
+                text = f"{self.service} takes no more requests for now (HTTP 429)."
+                return BackendUnavailable(text, retry_after=wait)
+            case _:
+                text = f"{self.service} gave no definite answer (HTTP {error.status_code})."
+                return OutcomeUnknown(text)
+
+    def _by_code(self, error: openai.APIStatusError) -> BackendError | None:
+        """Translate what the body says more exactly than the status; None where it does not."""
+        codes = {error.code, error.type}
+        words = words_of(error)
+        is_definite = error.status_code in {400, 404, 413, 422}
+        if "conversation_locked" in codes:
+            return ConversationBusy(f"{self.service} is still running another turn here.")
+        if codes & QUOTA_CODES:
+            text = f"The quota or credit of our account at {self.service} is used up."
+            return BackendMisconfigured(text)
+        if is_definite and (codes & TOO_LONG_CODES or TOO_LONG.search(words)):
+            text = f"It does not fit the model's window: {self.quote(words)} {self.window_hint}"
+            return ConversationTooLong(text)
+        if is_definite and BROKEN.search(words):
+            return ConversationBroken(f"{self.service} cannot go on here: {self.quote(words)}")
+        return None
+
+    def _not_allowed(self, error: openai.APIStatusError) -> BackendError:
+        # A 401 may quote the key that was sent, so its words are not repeated at all.
+        is_about_key = isinstance(error, openai.AuthenticationError)
+        said = "" if is_about_key else f" It says: {self.quote(words_of(error))}"
+        text = (
+            f"{self.service} does not accept our key or its rights (HTTP {error.status_code}). "
+            f"Check {self.key_setting}.{said}"
+        )
+        return BackendMisconfigured(text)
+
+    def _not_found(self, error: openai.APIStatusError) -> BackendError:
+        words = words_of(error)
+        if error.param == "conversation_id" or NO_CONVERSATION.search(words):
+            return ConversationLost(f"{self.service} says: {self.quote(words)}")
+        if error.code == "model_not_found" or error.param == "model" or NO_MODEL.search(words):
+            return BackendMisconfigured(f"{self.service} has no such model: {self.quote(words)}")
+        if NO_SUCH_ADDRESS.search(words) or not isinstance(error.body, dict):
+            text = f"{self.service} does not know this address. Check {self.address_setting}."
+            return BackendMisconfigured(text)
+        return BackendRefused(f"{self.service} refused: {self.quote(words)}")
+
+    def _rejected(self, error: openai.APIStatusError) -> BackendError:
+        words = words_of(error)
+        root = re.split(r"[.\[]", error.param or "", maxsplit=1)[0]
+        if not isinstance(error.body, dict):
+            # No error of the API's own: something in between spoke, and what it did is unknown.
+            text = f"{self.service} answered HTTP {error.status_code} without saying why."
+            return OutcomeUnknown(text)
+        if error.code in POLICY_CODES:
+            return BackendRefused(f"{self.service} will not answer this: {self.quote(words)}")
+        if root not in WITH_THE_TURN or BAD_PARAMETER.search(words):
+            named = f"the parameter {error.param!r}" if error.param else "a parameter"
+            text = f"{self.service} does not take {named} as it is set: {self.quote(words)}"
+            return BackendMisconfigured(text)
+        return BackendRefused(f"{self.service} refused: {self.quote(words)}")
+
+
+def says_gone(error: openai.APIStatusError) -> bool:
+    """Whether it is the API's own word that a thing is gone, not a wrong address."""
+    is_from_api = isinstance(error.body, dict) and not NO_SUCH_ADDRESS.search(words_of(error))
+    return isinstance(error, openai.NotFoundError) and is_from_api
+
+
+def says_gone_or_ended(error: openai.APIStatusError) -> bool:
+    """Whether a run that was to be cancelled is none, or none that can be."""
+    return says_gone(error) or isinstance(error, openai.BadRequestError | openai.ConflictError)
+
+
+def says_unknown_item(error: openai.APIStatusError) -> bool:
+    """Whether the item that a listing was to begin behind is not in the conversation."""
+    is_about_item = error.param == "after" or words_of(error).startswith("No item found with id")
+    return isinstance(error, openai.NotFoundError) and is_about_item
+
+
+def words_of(error: openai.APIStatusError) -> str:
+    """Give what the server said, without the SDK's prefix; empty where it said nothing readable."""
+    body = error.body
+    match body:
+        case {"message": str(said)} | {"detail": str(said)} | {"error": str(said)}:
+            return said
+        case dict():
+            return json.dumps(body, default=str)
+        case str() if not body.lstrip().startswith("<"):
+            return body
+        case _:
+            return ""
+
+
+def retry_after(response: httpx2.Response) -> timedelta | None:
+    """Read how long the server asks us to wait: milliseconds, seconds, or a date beside its own."""
+    headers = response.headers
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        return timedelta(seconds=seconds) if 0 <= seconds <= LONGEST_WAIT_SECONDS else None
+    try:
+        until = parsedate_to_datetime(headers.get("retry-after", ""))
+        return max(until - parsedate_to_datetime(headers.get("date", "")), timedelta(0))
+    except (TypeError, ValueError):
+        return None
