@@ -36,6 +36,7 @@ STATUS_OF: Mapping[type[DadmError], int] = MappingProxyType(
         errors.BackendRefused: 422,
         errors.BackendMisconfigured: 502,
         errors.ConversationLost: 503,
+        errors.ConversationBroken: 503,
         errors.ConversationTooLong: 422,
         errors.EngineError: 502,
         errors.EngineUnavailable: 503,

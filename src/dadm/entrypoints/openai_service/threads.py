@@ -5,14 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from dadm.domain.errors import ThreadErased, UnknownThread
+from dadm.domain.task import SINGLE_TASK
 from dadm.domain.thread import Generation, Thread, ThreadRef, ThreadState
 from dadm.domain.turn import Turn
 from dadm.entrypoints.openai_service.parts import ServiceParts
 from dadm.entrypoints.openai_service.problems import MALFORMED, RequestRefused
 from dadm.ports.store import ThreadFilter
-
-TASK_SCOPE = "task:"
-"""How the scope of a thread begins that belongs to a single task and no process instance."""
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 
@@ -83,7 +81,7 @@ def thread_json(thread: Thread) -> dict[str, Any]:
         "thread_id": thread.thread_id,
         "engine": key.engine,
         "tenant": key.tenant,
-        "process_instance_id": None if key.scope.startswith(TASK_SCOPE) else key.scope,
+        "process_instance_id": None if key.scope.startswith(SINGLE_TASK) else key.scope,
         "scope": key.scope,
         "assistant_id": key.assistant,
         "state": thread.state.value,
