@@ -25,6 +25,7 @@ from dadm.domain.errors import BackendMisconfigured
 from dadm.domain.thread import BackendIdentity
 from dadm.ports.assistant_service import AssistantService
 from dadm.ports.backend import ConversationBackend
+from dadm.ports.engine import ProcessModels
 from dadm.ports.observer import Observer
 from dadm.ports.process_store import ProcessStore
 from dadm.ports.store import ThreadStore
@@ -307,13 +308,21 @@ def embedded_engine(settings: Settings, processes: ProcessStore) -> "EmbeddedEng
 
 
 def orchestrator(
-    settings: Settings, engine: "EmbeddedEngine", service: AssistantService, observer: Observer
+    settings: Settings,
+    engine: "EmbeddedEngine",
+    service: AssistantService,
+    observer: Observer,
+    *,
+    models: ProcessModels | None = None,
 ) -> ServiceOrchestrator:
-    """Put the orchestrator between an engine and an assistant service."""
+    """Put the orchestrator between an engine and an assistant service.
+
+    It works the AI tasks of `models`: those of the engine itself, unless others are given.
+    """
     given = settings.engine
     return ServiceOrchestrator(
         tasks=engine,
-        models=engine,
+        models=models or engine,
         service=service,
         observer=observer,
         clock=CLOCK,

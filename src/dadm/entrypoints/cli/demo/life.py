@@ -1,4 +1,4 @@
-"""One life of the demo's program: engine, orchestrator, assistant service and model, in one process.
+"""One life of the demo's program: engine, orchestrator, assistant service and model.
 
 Started by `dadm demo` as a process of its own, so that it can be killed. Tells what happens as
 one JSON object per line on standard output.
@@ -7,10 +7,10 @@ one JSON object per line on standard output.
 import argparse
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass, field
 
 from dadm.bootstrap import (
     AssistantSide,
@@ -21,10 +21,8 @@ from dadm.bootstrap import (
     orchestrator,
     start_logging,
 )
-from dadm.domain.json import JsonObject
+from dadm.domain.errors import DadmError
 from dadm.domain.task import ServiceTask
-from dadm.domain.thread import ThreadKey
-from dadm.domain.turn import TurnKey
 from dadm.entrypoints.cli.demo.scenes import (
     FIRST_HALF,
     MODEL,
@@ -35,13 +33,14 @@ from dadm.entrypoints.cli.demo.scenes import (
 from dadm.ports.assistant_service import AssistantService, TaskAnswer
 from dadm.ports.engine import AssistantTask, ProcessModels, ProcessRuntime
 from dadm.ports.observer import Event, ModelShown, TurnStarted
+from dadm.ports.store import ThreadFilter
 from dadm.settings import Settings, load_settings
 from dadm.telemetry import Fanout, LogObserver
 
 
 def tell(event: str, **details: object) -> None:
     """Say what happened, at once."""
-    print(json.dumps({"event": event, **details}), flush=True)  # noqa: T201 - read by `dadm demo`
+    print(json.dumps({"event": event, **details}), flush=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,12 +70,15 @@ class ToldAnswers:
 
     service: AssistantService
     witness: Witness
-    done: asyncio.Event
+    _: KW_ONLY
     wanted: int
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    last_question: str = ""
 
     async def process_task(self, task: ServiceTask) -> TaskAnswer:
         """Answer the task and tell it."""
         begun = time.monotonic()
+        self.last_question = task.question
         answer = await self.service.process_task(task)
         tell(
             "answered",
@@ -141,14 +143,52 @@ async def live(settings: Settings, *, is_first: bool) -> None:
         engine = embedded_engine(settings, databases.processes)
         if is_first:
             await start_scenes(engine)
-        done = asyncio.Event()
-        service = ToldAnswers(side.manager, witness, done, wanted=len(elements) * len(SCENES))
-        working = orchestrator(settings, engine, service, observer)
-        working = replace_models(working, SomeTasks(models=engine, elements=elements))
-        await working.run(done, drain_seconds=30)
+        service = ToldAnswers(side.manager, witness, wanted=len(elements) * len(SCENES))
+        models = SomeTasks(models=engine, elements=elements)
+        await orchestrator(settings, engine, service, observer, models=models).run(
+            service.done, drain_seconds=30
+        )
         if is_first:
             tell("halfway")
             await asyncio.Event().wait()  # until it is killed
-        await tell_what_the_backend_kept(side, databases)
-        await ask_without_thread(side)
+        await tell_what_was_kept(side, databases)
+        await ask_without_thread(side, service.last_question)
     tell("finished")
+
+
+async def tell_what_was_kept(side: AssistantSide, databases: Databases) -> None:
+    """Tell what each conversation holds, where the backend keeps them."""
+    for thread in await databases.threads.threads(ThreadFilter()):
+        if thread.live is None:
+            continue
+        backend = await side.backends.of(thread.live.identity)
+        if backend.keeps_conversations:
+            kept = [each async for each in backend.messages(thread.live.conversation_id)]
+            tell("kept", instance=thread.key.scope, messages=[each.message.text for each in kept])
+
+
+async def ask_without_thread(side: AssistantSide, question: str) -> None:
+    """Ask the last question once more, on a thread that knows nothing."""
+    task = ServiceTask(task_id="without-a-thread", description=question)
+    answer = await side.manager.process_task(task)
+    tell("without_thread", question=question, answer=answer.recommendation)
+
+
+def main() -> None:
+    """Run the life that the command line asks for."""
+    arguments = argparse.ArgumentParser(description="One life of the demo's program.")
+    arguments.add_argument("--database", required=True)
+    arguments.add_argument("--backend", required=True)
+    arguments.add_argument("--first", action="store_true")
+    given = arguments.parse_args()
+    try:
+        settings = load_settings(database_url=given.database, backend=given.backend)
+        start_logging(settings)
+        asyncio.run(live(settings, is_first=given.first))
+    except DadmError as error:
+        tell("failed", message=error.message)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
