@@ -3,15 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from dadm.adapters.stores.deliveries import is_recorded, refuse_unusable
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
-from dadm.domain.errors import (
-    TaskContentChanged,
-    TaskIdentityConflict,
-    ThreadClosed,
-    ThreadConflict,
-    ThreadErased,
-)
-from dadm.domain.thread import NO_USAGE, ThreadKey, ThreadState
+from dadm.domain.errors import ThreadConflict
+from dadm.domain.thread import NO_USAGE, ThreadKey
 from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
 from dadm.ports.store import (
     Claim,
@@ -45,37 +40,15 @@ class MemoryClaims:
         record = self._records.turn_by_key(request.turn)
         if record is None:
             thread = self._records.thread_or_new(request.thread)
-            refuse_unusable(thread)
+            refuse_unusable(thread.state)
             record = self._plan(thread, request)
         else:
             thread = self._records.threads[record.turn.thread]
-            if self._is_recorded(thread, record, request):
+            waits = record.waits(self._records.clock.now())
+            if is_recorded(thread.state, record.turn, request, waits=waits):
                 return Recorded(thread=thread.as_thread(), turn=record.turn)
             self._renew(thread, record, request)
         return self._take(thread, record, request)
-
-    def _is_recorded(self, thread: ThreadRecord, record: TurnRecord, request: ClaimRequest) -> bool:
-        """Whether the turn has its end already; refuses deliveries that it cannot be for."""
-        turn = record.turn
-        if thread.state in {ThreadState.ERASING, ThreadState.ERASED}:
-            raise ThreadErased
-        if differs(turn.element_id, request.element_id) or differs(
-            turn.process_definition, request.process_definition
-        ):
-            raise TaskIdentityConflict
-        is_released = (
-            turn.state is TurnState.REFUSED and turn.is_reported and thread.state.takes_turns
-        )
-        if not turn.state.is_settled:
-            refuse_unusable(thread)
-        is_taken = turn.state is not TurnState.PLANNED or record.waits(self._records.clock.now())
-        if (
-            request.refuse_other_content
-            and is_taken
-            and turn.content_digest != request.content_digest
-        ):
-            raise TaskContentChanged
-        return turn.state.is_settled and not is_released
 
     def _plan(self, thread: ThreadRecord, request: ClaimRequest) -> TurnRecord:
         now = self._records.clock.now()
@@ -166,7 +139,7 @@ class MemoryClaims:
         thread = self._records.leased(lease)
         if self._is_submitted_under(lease, record):
             return self._submitted(lease, thread, record)
-        refuse_unusable(thread)
+        refuse_unusable(thread.state)
         if not self._can_submit(thread, record, submission):
             raise ThreadConflict
         return self._submit(lease, thread, record, submission)
@@ -220,21 +193,3 @@ class MemoryClaims:
             turn=record.turn,
             attempt=record.attempts[-1],
         )
-
-
-def differs(recorded: str, given: str) -> bool:
-    """Whether both are known and not the same."""
-    return bool(recorded and given and recorded != given)
-
-
-def refuse_unusable(thread: ThreadRecord) -> None:
-    """Let only threads pass that take turns.
-
-    Raises:
-        ThreadClosed: It is closed.
-        ThreadErased: It is being erased.
-    """
-    if thread.state is ThreadState.CLOSED:
-        raise ThreadClosed
-    if not thread.state.takes_turns:
-        raise ThreadErased

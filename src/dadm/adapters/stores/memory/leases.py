@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from dadm.adapters.stores.memory.claims import refuse_unusable
+from dadm.adapters.stores.deliveries import refuse_unusable
 from dadm.adapters.stores.memory.records import Records
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnRef, TurnState
@@ -22,7 +22,7 @@ class MemoryLeases:
     ) -> ThreadGranted | ThreadHeld:
         now = self._records.clock.now()
         record = self._records.thread_or_new(thread)
-        refuse_unusable(record)
+        refuse_unusable(record.state)
         if record.held_by_another(owner, now):
             return ThreadHeld(lease_remaining_seconds=record.lease_remaining_seconds(now))
         lease = record.grant(owner, now + timedelta(seconds=lease_seconds))

@@ -1,0 +1,6 @@
+"""Stores in one SQLite file."""
+
+from dadm.adapters.stores.sqlite.database import SqliteDatabase, open_sqlite
+from dadm.adapters.stores.sqlite.threads import SqliteStore
+
+__all__ = ["SqliteDatabase", "SqliteStore", "open_sqlite"]

@@ -1,0 +1,80 @@
+"""Connections to a SQLite file, and the file made ready for them."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from dadm.adapters.stores.migrations.version import SCHEMA, VERSION_TABLE
+from dadm.domain.errors import StoreMisconfigured, StoreUnavailable
+
+BUSY_SECONDS = 30.0
+# Larger than the default, so that fewer bytes are lost behind texts that do not fill a page.
+PAGE_BYTES = 8192
+# What SQLite says where waiting may help; anything else needs a person.
+PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM})
+
+
+def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
+    """Connect with durable commits and enforced foreign keys; the caller begins transactions."""
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if is_reader:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def prepare(path: Path) -> None:
+    """Create the file if there is none, and bring its schema up to date.
+
+    Raises:
+        StoreMisconfigured: The file cannot be used: no right to it, no database, a newer schema.
+        StoreUnavailable: Others kept it locked all the time.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(connect(path)) as connection:
+            if not is_up_to_date(connection):
+                write_schema(connection)
+    except OSError as error:
+        message = f"The folder of the database {path} cannot be used: {error.strerror}."
+        raise StoreMisconfigured(message) from error
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) in PASSING:
+            message = f"The database {path} is locked by another program: {error}."
+            raise StoreUnavailable(message) from error
+        message = f"The database {path} cannot be used: {error}."
+        raise StoreMisconfigured(message) from error
+
+
+def is_up_to_date(connection: sqlite3.Connection) -> bool:
+    """Whether the file has this program's schema; quick, for most starts end here."""
+    tables = "SELECT 1 FROM sqlite_schema WHERE name = ?"
+    if connection.execute(tables, (VERSION_TABLE,)).fetchone() is None:
+        return False
+    versions = connection.execute(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - ours
+    return versions.fetchall() == [(SCHEMA,)]
+
+
+def write_schema(connection: sqlite3.Connection) -> None:
+    """Apply what is missing of the schema, while everybody else is kept out."""
+    # Half a second of imports that a start with an up-to-date schema does without.
+    from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.pool import StaticPool  # noqa: PLC0415
+
+    from dadm.adapters.stores.migrations.upgrading import upgrade  # noqa: PLC0415
+
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    with engine.connect() as alembics:
+        alembics.exec_driver_sql("BEGIN EXCLUSIVE")
+        upgrade(alembics)
+        alembics.commit()
