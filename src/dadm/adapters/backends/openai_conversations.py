@@ -91,7 +91,7 @@ class OpenAIConversations:
             use_background: Runs go on when we are cut off, and can be retrieved; not possible
                 under zero data retention.
             output_ids_are_item_ids: The last id of a response's output is that of the
-                conversation's last item; otherwise it is read after each turn, by a request more.
+                conversation's last item; otherwise that is read after each turn, by a request more.
             request_timeout_seconds: How long any other request than a turn may be silent.
             turn_timeout_seconds: How long a turn may take in all.
             http_client: Sends the requests, and stays open; by default the SDK's.
@@ -202,13 +202,16 @@ class OpenAIConversations:
         raise self._not_told(response_id, "the stream ended early")
 
     async def _end(self, question: Question, response: Json) -> Answered | CutShort:
-        end = run_state(response)
-        if isinstance(end, Answered) and not self._output_ids_are_item_ids:
-            last_item_id = await self._pages.last_id(question.conversation_id)
-            return replace(end, last_item_id=last_item_id)
+        end = await self._state(question.conversation_id, response)
         if isinstance(end, Answered | CutShort):
             return end
-        raise self._not_told(str(response["id"]), "it ended and did not end")
+        raise self._not_told(str(response.get("id")), f"its end is none: {end}")
+
+    async def _state(self, conversation_id: ConversationId, response: Json) -> RunState:
+        state = run_state(response)
+        if isinstance(state, Answered) and not self._output_ids_are_item_ids:
+            return replace(state, last_item_id=await self._pages.last_id(conversation_id))
+        return state
 
     def _not_told(self, response_id: str, why: str) -> OutcomeUnknown:
         run = f"response {response_id}" if response_id else "a response it did not name"
@@ -218,13 +221,12 @@ class OpenAIConversations:
 
     async def retrieve(self, conversation_id: ConversationId, response_id: str) -> RunState:
         """Say what a response is doing; responses are kept for thirty days."""
-        del conversation_id
         try:
             with self._errors.at_boundary(but=says_gone):
                 response = await self._client.responses.retrieve(response_id)
         except openai.NotFoundError:
             return RunGone()
-        return run_state(self._read(response))
+        return await self._state(conversation_id, self._read(response))
 
     async def cancel(self, response_id: str) -> None:
         """Cancel a background response; one that is none, or that has ended, is left alone."""
