@@ -133,6 +133,7 @@ class StructureCheck:
                 self._add(event.element_id, "repeats, but interrupts the first time it comes.")
             case _:
                 pass
+        self._check_inputs(event)
 
     def _check_catch(self, event: Element) -> None:
         match event.trigger:
@@ -140,6 +141,11 @@ class StructureCheck:
                 self._add(event.element_id, "repeats; only a non-interrupting boundary event may.")
             case _:
                 pass
+        self._check_inputs(event)
+
+    def _check_inputs(self, event: Element) -> None:
+        if event.inputs is not None:
+            self._add(event.element_id, "maps variables in, which an event does not do here.")
 
     def _check_event_gateway(self, gateway: Element) -> None:
         leaving = self._model.outgoing(gateway.element_id)

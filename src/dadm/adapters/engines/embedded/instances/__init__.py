@@ -1,0 +1,1 @@
+"""One process instance on SpiffWorkflow: its tokens, its variables, and what it waits for."""
