@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dadm.domain.errors import InvalidTask
 from dadm.domain.task import DEFAULT_ENGINE, ServiceTask, VariableSelection, refuse_unusable_id
@@ -75,7 +75,7 @@ class ProcessTaskRequest(TaskIdentity):
     task_documentation: str = Field(
         default="", description="What to ask, with `${…}` placeholders for variables."
     )
-    variables: dict[str, JsonValue] = Field(
+    variables: dict[str, Any] = Field(
         default_factory=dict,
         description="The process variables. Those that the thread has not been shown yet, or that "
         "changed since, are shown below the question.",
@@ -99,7 +99,7 @@ class ProcessTaskRequest(TaskIdentity):
         default="changed",
         description="Which variables are shown: `changed`, `all`, `none`, or names with commas.",
     )
-    answer_schema: dict[str, JsonValue] | None = Field(
+    answer_schema: dict[str, Any] | None = Field(
         default=None, description="A JSON Schema that the answer must follow."
     )
 

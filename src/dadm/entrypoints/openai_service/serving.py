@@ -29,12 +29,7 @@ def open_listener(host: str, port: int, *, has_tokens: bool) -> socket.socket:
         SettingsError: The address cannot be listened at, or it can be reached from other
             machines and no token is asked for.
     """
-    if not has_tokens and not is_loopback(host):
-        msg = (
-            f"DADM_HOST is {host}, which other machines reach: set DADM_API_TOKENS as well, "
-            "or listen at 127.0.0.1."
-        )
-        raise SettingsError(msg)
+    refuse_open_door(host, has_tokens=has_tokens)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -53,6 +48,20 @@ def open_listener(host: str, port: int, *, has_tokens: bool) -> socket.socket:
         raise SettingsError(msg) from error
     listener.setblocking(False)
     return listener
+
+
+def refuse_open_door(host: str, *, has_tokens: bool) -> None:
+    """Refuse to be reached from other machines without asking for a token.
+
+    Raises:
+        SettingsError: It says what to set.
+    """
+    if not has_tokens and not is_loopback(host):
+        msg = (
+            f"DADM_HOST is {host}, which other machines reach: set DADM_API_TOKENS as well, "
+            "or listen at 127.0.0.1."
+        )
+        raise SettingsError(msg)
 
 
 def is_loopback(host: str) -> bool:
