@@ -62,7 +62,7 @@ async def test_a_task_is_answered(given: Given) -> None:
     assert (answer.generation, answer.sequence) == (1, 1)
     assert (answer.is_replayed, answer.is_recovered, answer.has_structure) == (False, False, False)
     assert answer.previous_thread_id == ""
-    assert answer.usage == Usage(input_tokens=12, output_tokens=3)
+    assert answer.usage == Usage(input_tokens=3, output_tokens=4)
     assert answer.processed_at.tzinfo is not None
     assert answer.thread_id
     assert answer.turn_id

@@ -87,7 +87,11 @@ class ScriptedSettings(Group):
     """Answers from a script, for tests and trials."""
 
     script: Path | None = Field(
-        default=None, description="The script; without one, every answer repeats."
+        default=None,
+        description="A JSON file: a text that answers everything, a list of lines said one after "
+        'the other, or an object from parts of questions to lines (`""` is part of all). A line '
+        'is a text or `{"answer": text, "seconds": number}`, with `refuse` and a reason in the '
+        "place of `answer` for a refusal. Without a file, answers repeat the thread's questions.",
     )
 
 

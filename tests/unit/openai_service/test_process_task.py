@@ -42,7 +42,7 @@ async def test_a_reply_has_the_documented_fields_and_ours_beside_them(service: S
     assert datetime.fromisoformat(reply["result"]["processed_at"]).tzinfo
     assert reply["turn"]["sequence"] == 1
     assert (reply["turn"]["replayed"], reply["turn"]["recovered"]) == (False, False)
-    assert reply["usage"] == {"input_tokens": 12, "output_tokens": 3, "cached_tokens": 0}
+    assert reply["usage"] == {"input_tokens": 3, "output_tokens": 4, "cached_tokens": 0}
     assert reply["thread"] == {
         "generation": 1,
         "change": "created",

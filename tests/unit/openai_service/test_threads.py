@@ -55,7 +55,7 @@ async def test_the_threads_of_a_process_instance_are_listed(service: Service) ->
     assert thread["engine"] == "http"
     assert thread["state"] == "open"
     assert thread["turn_count"] == 2
-    assert thread["usage"]["input_tokens"] == 24
+    assert thread["usage"]["input_tokens"] == 3 + 9
     assert thread["conversation"]["generation"] == 1
     assert found["next"] is None
     assert len((await get(service, "/threads", process_instance_id="p1"))["threads"]) == 2

@@ -9,17 +9,17 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
-from dadm.adapters.backends.keeping_nothing import KeepsNothing
+from dadm.adapters.backends.scripted import ScriptedBackend
 from dadm.adapters.stores.memory import MemoryStore
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.application.limits import TurnLimits
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.turn_taking import World
 from dadm.domain.assistant import Assistant, AssistantCatalogue
-from dadm.domain.thread import BackendIdentity, Usage
+from dadm.domain.thread import BackendIdentity
 from dadm.entrypoints.openai_service import ServiceParts, create_app
 from dadm.ports.assistant_service import AssistantService
-from dadm.ports.backend import Answered, ConversationBackend, Question, TurnEvent
+from dadm.ports.backend import ConversationBackend, Question
 from dadm.ports.observer import Event
 from dadm.telemetry import CachedStatistics, Fanout, LogObserver, Metrics
 
@@ -34,35 +34,28 @@ CATALOGUE = AssistantCatalogue(
 )
 
 
-class AnsweringBackend(KeepsNothing):
+class AnsweringBackend(ScriptedBackend):
     """Answers with what `answer` makes of a question, and keeps the questions."""
 
-    identity = BackendIdentity(adapter="answering", address="http://user:word@host/v1")
-    history_characters = 10_000
-
     def __init__(self) -> None:
-        super().__init__(lambda: RandomIdentifiers().new_id("conv"))
+        super().__init__(
+            self._line,
+            identity=BackendIdentity(adapter="answering", address="http://user:word@host/v1"),
+            new_id=RandomIdentifiers().new_id,
+        )
         self.asked: list[Question] = []
         self.answer: Callable[[Question], Awaitable[str]] = self.echo
-        self.ping_answer: Callable[[], Awaitable[str]] = self.well
+        self.ping_answer: Callable[[], Awaitable[str]] = super().ping
 
     async def echo(self, question: Question) -> str:
         return f"{question.prompt.splitlines()[0]} ({len(question.history.exchanges)} before)"
 
-    async def well(self) -> str:
-        return "answers by function"
-
     async def ping(self) -> str:
         return await self.ping_answer()
 
-    @asynccontextmanager
-    async def take_turn(self, question: Question) -> AsyncIterator[AsyncIterator[TurnEvent]]:
-        yield self._events(question)
-
-    async def _events(self, question: Question) -> AsyncIterator[TurnEvent]:
+    async def _line(self, question: Question) -> str:
         self.asked.append(question)
-        text = await self.answer(question)
-        yield Answered(text=text, usage=Usage(input_tokens=12, output_tokens=3))
+        return await self.answer(question)
 
 
 @dataclass(frozen=True)
