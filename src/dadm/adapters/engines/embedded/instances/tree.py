@@ -15,7 +15,7 @@ from dadm.adapters.engines.embedded.instances.errors import (
 )
 from dadm.adapters.engines.embedded.instances.failures import StepFailed
 from dadm.adapters.engines.embedded.instances.gateways import InclusiveGateway
-from dadm.adapters.engines.embedded.instances.nodes import READY, UNFINISHED
+from dadm.adapters.engines.embedded.instances.nodes import CANCELLED, READY, UNFINISHED
 from dadm.adapters.engines.embedded.instances.variables import SpiffTask
 from dadm.adapters.engines.embedded.instances.workflows import InstanceWorkflow, StepContext
 from dadm.domain.json import JsonObject, JsonValue
@@ -78,6 +78,15 @@ class InstanceTree:
     def has_ended(self) -> bool:
         """Whether no token is left."""
         return not any(task.has_state(UNFINISHED) for task in self.workflow.tasks.values())
+
+    def clear(self) -> None:
+        """Take all tokens away; the variables stay."""
+        self.workflow.subprocesses.clear()
+        root = self.workflow.task_tree
+        if root.has_state(UNFINISHED):
+            root._set_state(CANCELLED)
+        root._children = []
+        self.workflow.tasks = {root.id: root}
 
     def tasks(self) -> Iterator[SpiffTask]:
         """Give all tasks, those inside sub-processes too."""

@@ -1,5 +1,6 @@
 """SpiffWorkflow's containers of tasks, kept to containing them."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,10 @@ from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
 from dadm.adapters.engines.embedded.instances.nodes import ProcessSpec
 from dadm.adapters.engines.embedded.instances.variables import SpiffTask
+
+# SpiffWorkflow puts what tasks hold into its log records; process variables belong in no log.
+for _name in ("spiff", "spiff.task", "spiff.workflow", "spiff.data"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @dataclass(slots=True)
