@@ -1,5 +1,6 @@
 """Every error has its status, and callers are told what they can do about it."""
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -141,3 +142,15 @@ def test_an_unknown_assistant_comes_with_those_known() -> None:
     problem = problem_of_error(UnknownAssistant("nobody", ("a", "b")))
 
     assert problem.more == {"known_assistants": ["a", "b"]}
+
+
+async def test_what_went_wrong_here_is_logged_and_what_callers_did_wrong_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running_service(service=Failing(StoreUnavailable("The disk is full."))) as service:
+        await service.ask()
+        await service.ask(task_description="")
+
+    (record,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert "The disk is full." in record.getMessage()
+    assert vars(record)["action"] == "request_failed"

@@ -90,10 +90,13 @@ class ProcessTaskRequest(TaskIdentity):
         default="", description="The model and its version, sent by orchestrators."
     )
     mapped_variables: list[str] | None = Field(
-        default=None, description="Show these variables alone: what the task's mapping provides."
+        default=None,
+        description="What the task's mapping provides: only these variables are shown, "
+        "unless `variable_selection` lists others.",
     )
     own_answers: list[str] = Field(
-        default_factory=list, description="Variables that hold earlier answers; never shown."
+        default_factory=list,
+        description="Variables that hold earlier answers: not shown unless named.",
     )
     variable_selection: str = Field(
         default="changed",

@@ -1,5 +1,6 @@
 """Problem documents (RFC 9457): every error becomes one, through one table."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from fastapi.responses import JSONResponse
 
 from dadm.domain import errors
 from dadm.domain.errors import BackendUnavailable, DadmError, UnknownAssistant
+
+LOGGER = logging.getLogger("dadm.openai_service")
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -116,6 +119,10 @@ class Problem:
     retry_after_seconds: int | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def _key(self) -> dict[str, str]:
+        return {"action": "request_failed", "code": self.code}
+
     def response(self, *, instance: str, scrub: Callable[[str], str]) -> JSONResponse:
         """Write the document for the request to `instance`."""
         document = {
@@ -129,6 +136,10 @@ class Problem:
             "retryable": self.retryable,
             **self.more,
         }
+        if self.status >= INTERNAL_ERROR.status:
+            LOGGER.warning(
+                "%s is answered with %d: %s", instance, self.status, self.detail, extra=self._key
+            )
         headers = {}
         if self.retry_after_seconds is not None:
             document["retry_after_seconds"] = self.retry_after_seconds

@@ -26,11 +26,11 @@ def thread_routes(parts: ServiceParts) -> APIRouter:
     )
     async def threads(
         *,
-        process_instance_id: str | None = None,
-        assistant: str | None = None,
-        tenant: str | None = None,
-        engine: str | None = None,
-        before: str | None = None,
+        process_instance_id: Annotated[str | None, Query(description="Whose threads.")] = None,
+        assistant: Annotated[str | None, Query(description="With whom, by name or alias.")] = None,
+        tenant: Annotated[str | None, Query(description="Of this tenant.")] = None,
+        engine: Annotated[str | None, Query(description="Of this engine's instances.")] = None,
+        before: Annotated[str | None, Query(description="`next` of the page before.")] = None,
         limit: Limit = 100,
     ) -> dict[str, Any]:
         wanted = ThreadFilter(
