@@ -1,6 +1,5 @@
 """Settings are read from the environment, checked, and shown without their secrets."""
 
-
 import pytest
 
 from dadm.domain.errors import SettingsError
@@ -11,6 +10,7 @@ from dadm.settings import (
     load_settings,
     unknown_variables,
 )
+from tools import settings_reference
 
 KEY = "sk-" + "k" * 40
 
@@ -186,3 +186,10 @@ def test_settings_cannot_be_changed() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1
+
+
+def test_the_reference_page_says_what_the_code_says() -> None:
+    page = settings_reference.page()
+
+    assert settings_reference.PAGE.read_text(encoding="utf-8") == page, "run `make docs`"
+    assert not [each.variable for each in known_settings() if f"`{each.variable}`" not in page]
