@@ -1,7 +1,9 @@
 """What is logged about each event: the words, how severe it is, and its stable key."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import assert_never
 
 from dadm.domain.thread import GenerationReason
@@ -22,6 +24,17 @@ from dadm.ports.observer import (
     TurnStarted,
     TurnUnsettled,
     TurnWaiting,
+)
+
+WHY_RECREATED: Mapping[GenerationReason, str] = MappingProxyType(
+    {
+        GenerationReason.FIRST: "",
+        GenerationReason.LOST: "",
+        GenerationReason.FENCED: ", since a request to the one before may still be under way",
+        GenerationReason.ENDED: ", since an exchange in the one before was never finished",
+        GenerationReason.BACKEND_CHANGED: ", since another backend goes on with it",
+        GenerationReason.UNPARKED: ", since the one before was parked",
+    }
 )
 
 
@@ -89,14 +102,13 @@ def _rebuilt(event: ThreadRebuilt, where: str) -> LogLine:
     left_out = (
         f", {event.left_out_exchanges} older exchanges left out" if event.left_out_exchanges else ""
     )
-    why = "" if event.reason is GenerationReason.LOST else f", because it was {event.reason.value}"
     return LogLine(
         action="thread_rebuilt",
         text=(
             f"{recreated} thread {event.thread_id}{where} with {event.copied_messages} messages "
-            f"given back{before}{left_out}{why}"
+            f"given back{before}{left_out}{WHY_RECREATED[event.reason]}"
         ),
-        level=logging.WARNING if event.reason is not GenerationReason.UNPARKED else logging.INFO,
+        level=logging.INFO if event.reason is GenerationReason.UNPARKED else logging.WARNING,
     )
 
 

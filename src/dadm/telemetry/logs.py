@@ -140,5 +140,5 @@ def _context(event: Event) -> dict[str, str | int | float]:
         if isinstance(value, Usage):
             context |= dataclasses.asdict(value)
         elif isinstance(value, str | int | float) and field.name != "message":
-            context[field.name] = value
+            context[field.name] = round(value, 6) if isinstance(value, float) else value
     return context

@@ -109,6 +109,27 @@ def test_a_lost_thread_is_logged_with_what_it_was_given_back(
     )
 
 
+@pytest.mark.parametrize("reason", GenerationReason)
+def test_a_thread_recreated_for_another_reason_is_not_called_lost(
+    caplog: pytest.LogCaptureFixture, reason: GenerationReason
+) -> None:
+    (line,) = logged(
+        caplog,
+        ThreadRebuilt(
+            process_instance_id="p",
+            thread_id="new",
+            previous_thread_id="old",
+            assistant="a",
+            reason=reason,
+            copied_messages=6,
+            left_out_exchanges=2,
+        ),
+    )
+
+    assert ("lost" in line) is (reason is GenerationReason.LOST)
+    assert "6 messages given back (was old), 2 older exchanges left out" in line
+
+
 def test_a_task_without_a_process_claims_no_persistence(caplog: pytest.LogCaptureFixture) -> None:
     words = logged(
         caplog, TaskReceived(process_instance_id="", task_id="t", engine="http", assistant="a")

@@ -1,6 +1,6 @@
 """What is sent to the service and what it replies: the bodies of its requests and replies."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +11,11 @@ from dadm.entrypoints.openai_service.problems import MALFORMED, RequestRefused
 from dadm.ports.assistant_service import TaskAnswer
 
 ID = "At most 255 characters without control characters."
+
+
+def written(moment: datetime) -> str:
+    """Write a moment as replies do: UTC, as RFC 3339 has it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class _Request(BaseModel):

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from dadm.domain.assistant import Assistant
 from dadm.domain.errors import ShuttingDown, StoreError, StoreUnavailable
 from dadm.entrypoints.openai_service.backend_watch import BackendWatch
+from dadm.entrypoints.openai_service.messages import written
 from dadm.entrypoints.openai_service.parts import ServiceParts
 from dadm.ports.store import StoreStatistics
 
@@ -124,7 +125,7 @@ def _backend(parts: ServiceParts, watch: BackendWatch) -> dict[str, Any]:
         "keeps_conversations": parts.backend.keeps_conversations,
         "state": found.state,
         "detail": parts.scrub(found.detail),
-        "checked_at": found.checked_at.isoformat() if found.checked_at else None,
+        "checked_at": written(found.checked_at) if found.checked_at else None,
     }
 
 

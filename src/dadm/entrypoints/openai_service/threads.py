@@ -8,6 +8,7 @@ from dadm.domain.errors import ThreadErased, UnknownThread
 from dadm.domain.task import SINGLE_TASK
 from dadm.domain.thread import Generation, Thread, ThreadRef, ThreadState
 from dadm.domain.turn import Turn
+from dadm.entrypoints.openai_service.messages import written
 from dadm.entrypoints.openai_service.parts import ServiceParts
 from dadm.entrypoints.openai_service.problems import MALFORMED, RequestRefused
 from dadm.ports.store import ThreadFilter
@@ -87,8 +88,8 @@ def thread_json(thread: Thread) -> dict[str, Any]:
         "state": thread.state.value,
         "turn_count": thread.turn_count,
         "usage": thread.usage.as_json(),
-        "created_at": thread.created_at.isoformat(),
-        "last_turn_at": thread.last_turn_at.isoformat() if thread.last_turn_at else None,
+        "created_at": written(thread.created_at),
+        "last_turn_at": written(thread.last_turn_at) if thread.last_turn_at else None,
         "conversation": generation_json(thread.live) if thread.live else None,
     }
 
@@ -100,7 +101,7 @@ def generation_json(generation: Generation) -> dict[str, Any]:
         "backend": generation.identity.adapter,
         "reason": generation.reason.value,
         "copied_messages": generation.copied_messages,
-        "created_at": generation.created_at.isoformat(),
+        "created_at": written(generation.created_at),
     }
 
 
@@ -122,8 +123,8 @@ def turn_json(turn: Turn) -> dict[str, Any]:
         "attempts": turn.attempts,
         "recovered": turn.recovered,
         "reported": turn.is_reported,
-        "created_at": turn.created_at.isoformat(),
-        "settled_at": turn.settled_at.isoformat() if turn.settled_at else None,
+        "created_at": written(turn.created_at),
+        "settled_at": written(turn.settled_at) if turn.settled_at else None,
     }
 
 
