@@ -21,16 +21,21 @@ from dadm.telemetry import Fanout, Metrics
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "http.md"
 
 INTRODUCTION = """\
-# HTTP
+# OpenAI Service over HTTP
 
 <!-- Written by `make docs` from src/dadm/entrypoints/openai_service. -->
 
-What the OpenAI Service takes and gives, address by address. A running service tells the same of
-itself: `/docs` for people, `/openapi.json` for programs. [The service](../openai_service.md) shows
-the requests in use, [errors](errors.md) lists every problem with its status.
+What the service takes and gives, address by address; a running service tells the same of itself,
+at `/docs` for people and at `/openapi.json` for programs. [The service](../openai_service.md) shows
+it in use.
 
-Bodies are JSON objects in UTF-8. Where tokens are set (`DADM_API_TOKENS`), every address but
-`/health`, `/ready`, `/docs` and `/openapi.json` wants the header `Authorization: Bearer <token>`.
+Bodies are JSON objects in UTF-8. Where `DADM_API_TOKENS` is set, every address but `/health`,
+`/ready`, `/docs` and `/openapi.json` wants the header `Authorization: Bearer <token>`.
+
+Every error is a document of the type `application/problem+json` (RFC 9457) with `type`, `title`,
+`status`, `detail`, `instance`, `code` and `retryable`; where it is worth coming back, with
+`retry_after_seconds` and the header `Retry-After`. About a task it also has the `task_id`: coming
+back with that id never asks twice. [Errors](errors.md) lists every code with its status.
 """
 
 Json: TypeAlias = Mapping[str, Any]
@@ -63,7 +68,7 @@ async def description() -> Json:
             in_flight=lambda: 0,
             clock=clock,
             identifiers=identifiers,
-            version="",
+            version="0",  # not on the page
         )
         return create_app(parts).openapi()
 
@@ -108,7 +113,8 @@ def table(
     yield "|---|---|---|"
     for name, schema, is_required in rows:
         kind = kind_of(openapi, schema) + (", required" if is_required and says_required else "")
-        meaning = " ".join(str(schema.get("description", "")).split())
+        said = schema.get("description") or resolved(openapi, schema).get("description", "")
+        meaning = " ".join(str(said).split())
         default = schema.get("default")
         if says_required and default not in (None, "", [], {}):
             meaning = f"{meaning} Default: `{default}`.".strip()
@@ -117,7 +123,7 @@ def table(
 
 def operation(openapi: Json, method: str, path: str, described: Json) -> Iterator[str]:
     """Write one address."""
-    yield from ("", f"## {method.upper()} {path}", "", described["summary"])
+    yield from ("", f"## `{method.upper()} {path}`", "", described["summary"])
     if "description" in described:
         yield from ("", " ".join(described["description"].split()))
     parameters = [
@@ -129,11 +135,11 @@ def operation(openapi: Json, method: str, path: str, described: Json) -> Iterato
         for each in described.get("parameters", ())
     ]
     if parameters:
-        yield from ("", "Parameters", "")
+        yield from ("", "**Parameters**", "")
         yield from table(openapi, iter(parameters), says_required=True)
     body = described.get("requestBody", {}).get("content", {}).get("application/json")
     if body:
-        yield from ("", "Body", "")
+        yield from ("", "**Body**", "")
         yield from table(openapi, fields(openapi, body["schema"]), says_required=True)
     for status, reply in sorted(described["responses"].items()):
         yield from replies(openapi, status, reply)
@@ -142,13 +148,18 @@ def operation(openapi: Json, method: str, path: str, described: Json) -> Iterato
 def replies(openapi: Json, status: str, reply: Json) -> Iterator[str]:
     """Write a reply, if its form is described."""
     schema = reply.get("content", {}).get("application/json", {}).get("schema", {})
-    if not status.startswith("2"):
-        return
-    if "$ref" not in schema:
-        yield from ("", f"Reply: {status}.")
-        return
-    yield from ("", f"Reply: {status}", "")
-    yield from table(openapi, fields(openapi, schema), says_required=False)
+    if status.startswith("2") and "$ref" in schema:
+        yield from ("", f"**Reply** ({status})", "")
+        yield from table(openapi, fields(openapi, schema), says_required=False)
+    elif status.startswith("2"):
+        yield from ("", f"**Reply** ({status}): {in_words(status, reply)}.")
+
+
+def in_words(status: str, reply: Json) -> str:
+    """Say what a reply is whose form is not described."""
+    if "application/json" in reply.get("content", {}):
+        return "a JSON object"
+    return "no body" if status == "204" else "text"
 
 
 def page() -> str:
