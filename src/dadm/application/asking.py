@@ -8,6 +8,7 @@ from dadm.application.conversation_opening import ConversationOpening
 from dadm.application.held import Held, TurnResult
 from dadm.application.limits import TurnLimits
 from dadm.application.recovery import Ended, Recovery, ToBeAsked
+from dadm.application.settling import Settling
 from dadm.application.submission import prepare_submission
 from dadm.application.turn_news import TurnNews
 from dadm.domain.assistant import AssistantCatalogue
@@ -63,6 +64,7 @@ class Asking:
     ) -> None:
         """Work with the parts of turn taking."""
         self._store = store
+        self._settling = Settling(store, clock)
         self._opening = opening
         self._recovery = recovery
         self._assistants = assistants
@@ -78,25 +80,45 @@ class Asking:
                 thread is free.
             StoreError: The store did not take part, or the lease was lost.
         """
-        for _ in range(ASKED_AT_MOST):
+        for asked in range(1, ASKED_AT_MOST + 1):
             step = await self._ask_once(held)
             if isinstance(step, TurnResult):
                 return step
-            held = await self._submit_again(held, step)
+            if asked < ASKED_AT_MOST:
+                held = await self._submit_again(held, step)
         error = OutcomeUnknown(f"The turn was asked {ASKED_AT_MOST} times without an answer.")
-        await self._set_aside(held, error)
+        await self._give_back(held)
+        self._news.unsettled(held, error, is_unknown=False)
         raise error
+
+    async def finish(self, held: Held, ended: Ended) -> TurnResult:
+        """Release the thread of a turn that was brought to its end by looking."""
+        await self._store.release(held.lease)
+        self.tell_end(held, ended.turn)
+        return self._result(held, ended.turn)
+
+    def tell_end(self, held: Held, turn: Turn) -> None:
+        """Tell of a turn that was brought to its end by looking."""
+        if turn.refusal is not None:
+            self._news.refused(held, turn.refusal)
+            return
+        now = self._clock.monotonic()
+        self._news.completed(held, turn, begun_at=now, answered_at=now)
 
     async def _ask_once(self, held: Held) -> _Step:
         self._news.started(held)
-        backend = await self._opening.backend_of(held.thread)
+        try:
+            backend = await self._opening.backend_of(held.thread)
+        except BackendError as error:
+            await self._plan_again(held, error)
+            raise
         begun_at = self._clock.monotonic()
         conversing = _Conversing(held=held)
         try:
             async with asyncio.timeout(self._limits.turn_seconds):
                 end = await self._converse(conversing, backend)
         except ConversationLost as error:
-            return await self._lost(held, backend, error)
+            return await self._lost(conversing.held, backend, error)
         except ConversationBroken:
             return await self._reopen(held, GenerationReason.ENDED)
         except (OutcomeUnknown, ConversationBusy) as error:
@@ -157,11 +179,11 @@ class Asking:
         answered_at = self._clock.monotonic()
         if isinstance(end, CutShort):
             ended = await self._recovery.refuse_cut_short(held.lease, held.thread, held.turn, end)
-            return await self._released(held, ended)
+            return await self.finish(held, ended)
         settlement = AnswerSettlement(
             answer=end.text, usage=end.usage, last_item_id=end.last_item_id
         )
-        turn = await self._store.settle(held.lease, held.turn.ref, settlement)
+        turn = await self._settling.settle(held.lease, held.turn.ref, settlement)
         self._news.completed(held, turn, begun_at=begun_at, answered_at=answered_at)
         return self._result(held, turn)
 
@@ -208,36 +230,28 @@ class Asking:
             raise error
         found = OpenTurn(turn=held.turn, attempt=held.attempt)
         try:
-            async with asyncio.timeout(self._limits.turn_seconds):
-                ending = await self._recovery.end(
-                    held.lease, held.thread, found, process_instance_id=held.process_instance_id
-                )
-        except (BackendError, TimeoutError) as trouble:
-            await self._set_aside(held, trouble if isinstance(trouble, BackendError) else error)
+            ending = await self._recovery.end(
+                held.lease,
+                held.thread,
+                found,
+                process_instance_id=held.process_instance_id,
+                is_busy=isinstance(error, ConversationBusy),
+            )
+        except BackendError as trouble:
+            await self._set_aside(held, trouble)
             raise error from trouble
-        if isinstance(ending, Ended):
-            return await self._released(held, ending)
-        return ending
-
-    async def _released(self, held: Held, ended: Ended) -> TurnResult:
-        await self._store.release(held.lease)
-        turn = ended.turn
-        if turn.refusal is not None:
-            self._news.refused(held, turn.refusal)
-        else:
-            now = self._clock.monotonic()
-            self._news.completed(held, turn, begun_at=now, answered_at=now)
-        return self._result(held, turn)
+        return await self.finish(held, ending) if isinstance(ending, Ended) else ending
 
     async def _submit_again(self, held: Held, step: ToBeAsked) -> Held:
         standing = await self._store.look_up(held.delivery.thread, held.turn.key)
         thread = standing.thread or held.thread
         try:
             submission = prepare_submission(held.delivery.task, thread, self._assistants)
+            submitted = await self._store.submit(held.lease, held.turn.ref, submission)
         except RequestError:
+            # Its placeholders are undefined by now, or the thread was closed meanwhile.
             await self._give_back(held)
             raise
-        submitted = await self._store.submit(held.lease, held.turn.ref, submission)
         return Held.of(
             held.delivery,
             submitted,
@@ -247,7 +261,7 @@ class Asking:
 
     async def _refuse(self, held: Held, error: BackendRefused) -> TurnResult:
         refusal = Refusal(code=error.code, reason=error.message)
-        turn = await self._store.settle(
+        turn = await self._settling.settle(
             held.lease, held.turn.ref, RefusalSettlement(refusal=refusal)
         )
         self._news.refused(held, refusal)

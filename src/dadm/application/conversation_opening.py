@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from dadm.application.limits import TurnLimits
 from dadm.domain.errors import ConversationLost, OutcomeUnknown
-from dadm.domain.thread import Generation, GenerationReason, GenerationState, Thread
+from dadm.domain.thread import (
+    Generation,
+    GenerationReason,
+    GenerationState,
+    Thread,
+    ThreadState,
+)
 from dadm.domain.transcript import Message, Window
 from dadm.ports.assistant_service import ThreadChange
 from dadm.ports.backend import ConversationBackend, ConversationBackends
@@ -58,6 +64,14 @@ class ConversationOpening:
             return self._backends.default
         return await self._backends.of(thread.live.identity)
 
+    def reason_to_open(self, thread: Thread) -> GenerationReason | None:
+        """Say why the thread needs a conversation before its next turn, None if it has one."""
+        if thread.live is not None:
+            return None
+        if thread.state is ThreadState.PARKED:
+            return GenerationReason.UNPARKED
+        return GenerationReason.ENDED if thread.turn_count else GenerationReason.FIRST
+
     async def open(
         self, lease: Lease, thread: Thread, *, reason: GenerationReason, process_instance_id: str
     ) -> Opening:
@@ -68,7 +82,7 @@ class ConversationOpening:
             ThreadConflict: The lease does not stand any more.
         """
         generations = await self._store.generations(thread.ref)
-        previous = thread.live or (generations[-1] if generations else None)
+        previous = _previous(thread, generations, reason)
         backend = await self._backends.of(previous.identity) if previous else self._backends.default
         await self._retire_unfinished(lease, generations)
         window = await self._store.window(thread.ref, characters=self._limits.copied_characters)
@@ -114,15 +128,24 @@ class ConversationOpening:
         key = thread.key
         labels = {"engine": key.engine, "scope": key.scope, "assistant": key.assistant}
         conversation_id = await backend.open(labels=labels)
-        sequences = [exchange.sequence for exchange in window.exchanges] if window else [0]
+        opened_from, opened_to = await self._span(thread, window) if window else (0, 0)
         return await self._store.note_conversation(
             thread.ref,
             identity=backend.identity,
             conversation_id=conversation_id,
             reason=reason,
-            opened_from=min(sequences, default=0),
-            opened_to=max(sequences, default=0),
+            opened_from=opened_from,
+            opened_to=opened_to,
         )
+
+    async def _span(self, thread: Thread, window: Window) -> tuple[int, int]:
+        """Give the row of turns that are copied; the first turn may be copied besides."""
+        sequences = [exchange.sequence for exchange in window.exchanges]
+        if window.left_out and len(sequences) > 1:
+            first = await self._store.exchanges(thread.ref, limit=1)
+            if first and first[0].sequence == sequences[0]:
+                del sequences[0]
+        return sequences[0], sequences[-1]
 
     async def _fill(
         self, backend: ConversationBackend, generation: Generation, messages: Sequence[Message]
@@ -192,3 +215,15 @@ class ConversationOpening:
             previous_thread_id=previous_id,
             copied_messages=len(window.messages),
         )
+
+
+def _previous(
+    thread: Thread, generations: Sequence[Generation], reason: GenerationReason
+) -> Generation | None:
+    """Find the conversation that a new one takes the place of, and whose backend it stays with.
+
+    A thread that never had a live one has none, whatever was begun for it and not finished.
+    """
+    if thread.live is not None or reason is GenerationReason.FIRST or not generations:
+        return thread.live
+    return generations[-1]

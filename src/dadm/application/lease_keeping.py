@@ -38,15 +38,22 @@ class LeaseKeeper:
         Raises:
             ThreadConflict: The lease was lost; the work was stopped and decides nothing more.
         """
+        results: list[Result] = []
+
+        async def work_to_its_end() -> None:
+            results.append(await work())
+
         try:
             async with asyncio.TaskGroup() as group:
                 beating = group.create_task(self._beat(lease, asked_at))
-                working = group.create_task(work())
+                working = group.create_task(work_to_its_end())
                 working.add_done_callback(lambda _: beating.cancel())
         except ExceptionGroup as failures:
-            # One of the two failed and the other was stopped: there is one error to tell.
-            raise failures.exceptions[0] from None
-        return working.result()
+            # One of the two failed and the other was stopped: there is one error to tell. Work
+            # that has ended released the lease itself, which the beat may have noticed.
+            if not results:
+                raise failures.exceptions[0] from None
+        return results[0]
 
     async def _beat(self, lease: Lease, asked_at: float) -> None:
         """Extend again and again; raise ThreadConflict once the lease is or may be lost."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -12,15 +13,16 @@ from dadm.application.turn_taking import TurnTaking, World
 from dadm.domain.assistant import Assistant
 from dadm.domain.errors import (
     BackendRefused,
+    InvalidTask,
     OutcomeUnknown,
     ShuttingDown,
     ThreadConflict,
 )
-from dadm.domain.task import DEFAULT_ENGINE, ServiceTask
-from dadm.domain.thread import GenerationReason, ThreadKey
+from dadm.domain.task import DEFAULT_ENGINE, ServiceTask, refuse_unusable_scope
+from dadm.domain.thread import GenerationReason, Thread, ThreadKey
 from dadm.domain.turn import TurnKey, TurnState
 from dadm.ports.assistant_service import TaskAnswer
-from dadm.ports.observer import TaskReceived
+from dadm.ports.observer import TaskReceived, ThreadReused
 from dadm.ports.store import ThreadGranted, ThreadHeld
 
 PROCESSED_BY = "dadm"
@@ -46,7 +48,7 @@ class NameBasedAssistantManager:
             world.store, world.backends, world.observer, world.limits
         )
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
-        self._running: dict[tuple[TurnKey, str], asyncio.Task[TurnResult | Exception]] = {}
+        self._running: dict[_Delivered, asyncio.Task[TurnResult | Exception]] = {}
         self._group = asyncio.TaskGroup()
         self._background = AsyncExitStack()
         self._ticket_keeping: asyncio.Task[None] | None = None
@@ -65,12 +67,17 @@ class NameBasedAssistantManager:
         trace: TracebackType | None,
     ) -> None:
         """Wait for turns in flight and stop keeping tickets."""
-        self._is_draining = True
-        if self._running:
-            await asyncio.wait(self._running.values())
-        if self._ticket_keeping is not None:
-            self._ticket_keeping.cancel()
-        await self._background.aclose()
+        self._stop_taking()
+        try:
+            if self._running:
+                await asyncio.wait(self._running.values())
+        finally:
+            # Only where this waiting itself was cancelled are there any left.
+            for turn in self._running.values():
+                turn.cancel()
+            if self._ticket_keeping is not None:
+                self._ticket_keeping.cancel()
+            await self._background.aclose()
 
     @property
     def in_flight_count(self) -> int:
@@ -78,12 +85,14 @@ class NameBasedAssistantManager:
         return len(self._running)
 
     async def drain(self, *, seconds: float) -> int:
-        """Take no new turns, wait for those in flight, then stop what is left.
+        """Begin no more turns, wait for those that hold their threads, then stop what is left.
+
+        Tasks that wait for their threads are sent away at once, to be delivered elsewhere.
 
         Returns:
             How many were stopped; they are recovered when their tasks are delivered again.
         """
-        self._is_draining = True
+        self._stop_taking()
         left = set(self._running.values())
         if left:
             _, left = await asyncio.wait(left, timeout=seconds)
@@ -121,11 +130,19 @@ class NameBasedAssistantManager:
         memory; an unreachable backend, a rate limit or a wrong key never does.
 
         Raises:
+            InvalidTask: That cannot be the id of a process instance.
             UnknownAssistant: There is no such assistant.
             ThreadClosed: The process instance has ended.
             BackendError: The check did not succeed; nothing was changed.
             ThreadConflict: Another task holds the thread; come back when its turn has ended.
+            ShuttingDown: This replica begins nothing more.
         """
+        if self._is_draining:
+            raise ShuttingDown
+        refuse_unusable_scope("process_instance_id", process_instance_id)
+        if not process_instance_id:
+            msg = "process_instance_id is empty; only a process instance has a thread to ask for."
+            raise InvalidTask(msg)
         assistant = self._world.assistants.resolve(assistant_id)
         key = ThreadKey(
             engine=engine, tenant=tenant, scope=process_instance_id, assistant=assistant.name
@@ -156,7 +173,12 @@ class NameBasedAssistantManager:
     async def _take(self, task: ServiceTask, assistant: Assistant) -> TurnResult:
         if self._is_draining:
             raise ShuttingDown
-        same = (task.turn_key, task.content_digest)
+        same = _Delivered(
+            turn=task.turn_key,
+            content_digest=task.content_digest,
+            element_id=task.element_id,
+            process_definition=task.process_definition,
+        )
         running = self._running.get(same)
         if running is None:
             running = self._group.create_task(self._contained(task, assistant))
@@ -172,6 +194,10 @@ class NameBasedAssistantManager:
             raise outcome
         return outcome
 
+    def _stop_taking(self) -> None:
+        self._is_draining = True
+        self._turns.close()
+
     async def _contained(self, task: ServiceTask, assistant: Assistant) -> TurnResult | Exception:
         """Take the turn; an error is a value here, so that it meets its caller and no other turn."""
         try:
@@ -182,8 +208,10 @@ class NameBasedAssistantManager:
     async def _check_or_open(self, granted: ThreadGranted, process_instance_id: str) -> str:
         thread = granted.thread
         try:
-            reason = await self._reason_to_open(granted)
-            if reason is not None:
+            reason = await self._reason_to_open(thread)
+            if reason is None:
+                self._tell_reused(thread, process_instance_id)
+            else:
                 await self._opening.open(
                     granted.lease, thread, reason=reason, process_instance_id=process_instance_id
                 )
@@ -203,15 +231,22 @@ class NameBasedAssistantManager:
             raise OutcomeUnknown(msg)
         return found.thread.thread_id
 
-    async def _reason_to_open(self, granted: ThreadGranted) -> GenerationReason | None:
-        live = granted.thread.live
-        if live is None:
-            first = granted.thread.turn_count == 0
-            return GenerationReason.FIRST if first else GenerationReason.ENDED
-        backend = await self._opening.backend_of(granted.thread)
-        if await backend.exists(live.conversation_id):
+    async def _reason_to_open(self, thread: Thread) -> GenerationReason | None:
+        if thread.live is None:
+            return self._opening.reason_to_open(thread)
+        backend = await self._opening.backend_of(thread)
+        if await backend.exists(thread.live.conversation_id):
             return None
         return GenerationReason.LOST
+
+    def _tell_reused(self, thread: Thread, process_instance_id: str) -> None:
+        self._world.observer.notify(
+            ThreadReused(
+                process_instance_id=process_instance_id,
+                thread_id=thread.thread_id or "",
+                assistant=thread.key.assistant,
+            )
+        )
 
     def _answer(self, task: ServiceTask, result: TurnResult) -> TaskAnswer:
         turn = result.turn
@@ -240,3 +275,13 @@ class NameBasedAssistantManager:
             processed_by=PROCESSED_BY,
             has_structure=turn.answer_schema is not None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivered:
+    """What makes two deliveries the same: the second then waits for the answer of the first."""
+
+    turn: TurnKey
+    content_digest: str
+    element_id: str
+    process_definition: str

@@ -1,17 +1,20 @@
 """Recovery: brings an open turn to its end by looking, never by guessing."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from dadm.application.conversation_opening import ConversationOpening, Opening
 from dadm.application.limits import TurnLimits
-from dadm.domain.errors import ConversationLost
+from dadm.application.settling import Settling
+from dadm.domain.errors import ConversationLost, OutcomeUnknown
 from dadm.domain.thread import ConversationId, GenerationReason, Thread
 from dadm.domain.turn import Refusal, Turn
 from dadm.ports.backend import (
     Answered,
     ConversationBackend,
     CutShort,
+    Finding,
     FoundAnswered,
     FoundNothing,
     FoundUnanswered,
@@ -57,8 +60,9 @@ class Recovery:
 
     With a backend that keeps conversations: a named run is retrieved, and waited for while it
     runs; otherwise the conversation is looked at behind the item known before the request
-    left. Only when nothing is there and the request may still be under way does the thread get
-    a new conversation, so that a late arrival lands where nobody reads.
+    left, again and again while another run holds it. Only when nothing is there and the request
+    may still be under way does the thread get a new conversation, so that a late arrival lands
+    where nobody reads. Waiting is bounded by the longest turn.
 
     With a backend that keeps nothing, the turn is planned again: nothing was recorded, so the
     transcript cannot double.
@@ -73,19 +77,58 @@ class Recovery:
     ) -> None:
         """Look through the backends that `opening` knows; record in `store`."""
         self._store = store
+        self._settling = Settling(store, clock)
         self._opening = opening
         self._clock = clock
         self._limits = limits
 
     async def end(
-        self, lease: Lease, thread: Thread, found: OpenTurn, *, process_instance_id: str
+        self,
+        lease: Lease,
+        thread: Thread,
+        found: OpenTurn,
+        *,
+        process_instance_id: str,
+        is_busy: bool = False,
     ) -> Ending:
         """Bring the open turn to its end, or prove that it must be asked again.
+
+        Args:
+            lease: Held by the caller, and still held afterwards.
+            thread: The thread as it stands.
+            found: Its open turn.
+            process_instance_id: For those who are told of a new conversation.
+            is_busy: Another run held the conversation a moment ago; perhaps an earlier try of
+                this turn, so it is worth waiting for.
 
         Raises:
             BackendError: Looking did not succeed; the turn is as it was.
             ThreadConflict: The lease does not stand any more.
         """
+        # Waiting takes one turn's time at most; looking and rebuilding get as much again.
+        longest_seconds = 2 * self._limits.turn_seconds
+        try:
+            async with asyncio.timeout(longest_seconds):
+                return await self._end(
+                    lease,
+                    thread,
+                    found,
+                    process_instance_id=process_instance_id,
+                    is_busy=is_busy,
+                )
+        except TimeoutError:
+            msg = f"Looking for the turn's answer took more than {longest_seconds:g} seconds."
+            raise OutcomeUnknown(msg) from None
+
+    async def _end(
+        self,
+        lease: Lease,
+        thread: Thread,
+        found: OpenTurn,
+        *,
+        process_instance_id: str,
+        is_busy: bool,
+    ) -> Ending:
         live = thread.live
         backend = await self._opening.backend_of(thread)
         if live is None or not backend.keeps_conversations:
@@ -98,6 +141,8 @@ class Recovery:
             found=found,
             backend=backend,
             process_instance_id=process_instance_id,
+            is_busy=is_busy,
+            wait_until=self._clock.monotonic() + self._limits.turn_seconds,
         )
         try:
             if found.attempt.response_id:
@@ -113,7 +158,7 @@ class Recovery:
             state = await at.backend.retrieve(conversation_id, at.found.attempt.response_id)
             match state:
                 case Running():
-                    await self._clock.sleep(self._limits.busy_poll_seconds)
+                    await self._wait_for_run(at)
                 case Answered():
                     return await self._settle(at, state)
                 case CutShort():
@@ -125,24 +170,36 @@ class Recovery:
                 case _:
                     assert_never(state)
 
+    async def _wait_for_run(self, at: "_At") -> None:
+        if self._clock.monotonic() >= at.wait_until:
+            msg = (
+                f"The run {at.found.attempt.response_id} is still under way after "
+                f"{self._limits.turn_seconds:g} seconds."
+            )
+            raise OutcomeUnknown(msg)
+        await self._clock.sleep(self._limits.busy_poll_seconds)
+
     async def _failed(self, at: "_At", failure: RunFailed) -> Ending:
         ending = await self._by_looking(at, is_over=True)
-        if isinstance(ending, Ended) or failure.is_temporary or ending.opening is not None:
+        if isinstance(ending, Ended) or failure.is_temporary:
             return ending
         refusal = Refusal(code="backend_refused", reason=failure.reason)
         return Ended(
-            turn=await self._store.settle(
+            turn=await self._settling.settle(
                 at.lease, at.found.turn.ref, RefusalSettlement(refusal=refusal), keep_lease=True
             )
         )
 
     async def _by_looking(self, at: "_At", *, is_over: bool) -> Ending:
         """Look behind the last known item; `is_over` if the run is known to have ended."""
-        finding = await at.backend.look(
-            at.conversation_id,
-            after_item=at.found.attempt.item_before,
-            prompt=at.found.turn.prompt,
-        )
+        finding = await self._look(at)
+        while (
+            at.is_busy
+            and not isinstance(finding, FoundAnswered)
+            and self._clock.monotonic() < at.wait_until
+        ):
+            await self._clock.sleep(self._limits.busy_poll_seconds)
+            finding = await self._look(at)
         match finding:
             case FoundAnswered(answered=answered):
                 return await self._settle(at, answered)
@@ -156,6 +213,13 @@ class Recovery:
                 return await self._ask_again(at.lease, at.found, "it may be under way", opening)
             case _:
                 assert_never(finding)
+
+    async def _look(self, at: "_At") -> Finding:
+        return await at.backend.look(
+            at.conversation_id,
+            after_item=at.found.attempt.item_before,
+            prompt=at.found.turn.prompt,
+        )
 
     async def refuse_cut_short(
         self, lease: Lease, thread: Thread, turn: Turn, cut: CutShort
@@ -171,7 +235,7 @@ class Recovery:
         settlement = RefusalSettlement(
             refusal=Refusal(code=CUT_SHORT, reason=reason), usage=cut.usage
         )
-        return Ended(turn=await self._store.settle(lease, turn.ref, settlement, keep_lease=True))
+        return Ended(turn=await self._settling.settle(lease, turn.ref, settlement, keep_lease=True))
 
     async def _settle(self, at: "_At", answered: Answered) -> Ended:
         settlement = AnswerSettlement(
@@ -180,7 +244,7 @@ class Recovery:
             last_item_id=answered.last_item_id,
             is_recovered=True,
         )
-        turn = await self._store.settle(at.lease, at.found.turn.ref, settlement, keep_lease=True)
+        turn = await self._settling.settle(at.lease, at.found.turn.ref, settlement, keep_lease=True)
         return Ended(turn=turn)
 
     async def _reopen(self, at: "_At", reason: GenerationReason) -> Opening:
@@ -203,13 +267,15 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _At:
-    """What one recovery is about."""
+    """What one recovery is about, and until when by the monotonic clock it may wait."""
 
     lease: Lease
     thread: Thread
     found: OpenTurn
     backend: ConversationBackend
     process_instance_id: str
+    is_busy: bool
+    wait_until: float
 
     @property
     def conversation_id(self) -> ConversationId:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from dadm.application.limits import TurnLimits
-from dadm.domain.errors import StoreUnavailable, TooManyWaiting
+from dadm.domain.errors import ShuttingDown, StoreUnavailable, TooManyWaiting
 from dadm.domain.thread import ThreadKey
 from dadm.ports.clock import Clock
 from dadm.ports.store import Queued, ThreadStore
@@ -43,11 +43,7 @@ class ThreadQueue:
         self._limits = limits
         self._lines: dict[ThreadKey, list[Place]] = {}
         self._count = 0
-
-    @property
-    def count(self) -> int:
-        """How many tasks stand in any line, those that hold their threads included."""
-        return self._count
+        self._is_closed = False
 
     @asynccontextmanager
     async def place(self, thread: ThreadKey) -> AsyncIterator[Place]:
@@ -72,8 +68,30 @@ class ThreadQueue:
                 del self._lines[thread]
             self._wake_first(thread, even_pausing=True)
 
+    def close(self) -> None:
+        """Send away all who wait for their threads, and whoever comes to wait from now on."""
+        self._is_closed = True
+        for line in self._lines.values():
+            for place in line:
+                place.woken.set()
+
+    def refuse_if_closed(self) -> None:
+        """Let nobody begin after `close`.
+
+        Raises:
+            ShuttingDown: The queue is closed.
+        """
+        if self._is_closed:
+            raise ShuttingDown
+
     async def wait(self, place: Place, queued: Queued) -> None:
-        """Sleep until it is worth asking the store again for this place."""
+        """Sleep until it is worth asking the store again for this place.
+
+        Raises:
+            ShuttingDown: The queue is closed. The ticket lives on for a while, so that the task
+                finds its place again at another replica.
+        """
+        self.refuse_if_closed()
         place.queued = queued
         place.woken.clear()
         place.is_waiting = True
@@ -85,6 +103,7 @@ class ThreadQueue:
                 await place.woken.wait()
         finally:
             place.is_waiting = False
+        self.refuse_if_closed()
 
     def got_thread(self, place: Place) -> None:
         """Note that this place holds its thread now: its ticket has served."""

@@ -19,27 +19,31 @@ the store as the next holder expects it.
 """
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from typing import assert_never
 
 from dadm.application.asking import Asking
 from dadm.application.conversation_opening import REUSED, ConversationOpening, Opening
 from dadm.application.held import Held, TurnResult
 from dadm.application.lease_keeping import LeaseKeeper
 from dadm.application.limits import TurnLimits
-from dadm.application.recovery import Ended, Recovery, ToBeAsked
+from dadm.application.recovery import Recovery, ToBeAsked
 from dadm.application.submission import Delivery, prepare_submission
 from dadm.application.thread_queue import Place, ThreadQueue
 from dadm.application.turn_news import TurnNews
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.errors import BackendError, RequestError
 from dadm.domain.task import DEFAULT_ENGINE, ServiceTask
-from dadm.domain.thread import GenerationReason, Thread, ThreadKey
+from dadm.domain.thread import Thread, ThreadKey
+from dadm.domain.turn import LEGAL_CHANGES
 from dadm.ports.backend import ConversationBackends
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.observer import Observer, TurnReplayed, TurnWaiting
 from dadm.ports.store import (
     ClaimRequest,
     Granted,
+    OpenTurn,
     Queued,
     Recorded,
     Standing,
@@ -86,14 +90,13 @@ class TurnTaking:
             limits=world.limits,
         )
 
-    @property
-    def standing_count(self) -> int:
-        """How many tasks of this replica wait for their threads or hold them."""
-        return self._queue.count
-
     async def keep_tickets(self) -> None:
         """Keep the places of waiting tasks, for ever; runs beside the turns."""
         await self._queue.keep_tickets()
+
+    def close(self) -> None:
+        """Begin no more turns; those that hold their threads go on."""
+        self._queue.close()
 
     async def take(self, task: ServiceTask, assistant: Assistant) -> TurnResult:
         """Take the task's turn on its thread with `assistant`, waiting until the thread is free.
@@ -106,6 +109,7 @@ class TurnTaking:
             BackendError: There is no answer yet; `retryable` says whether to come back.
             StoreError: The store did not take part, or the thread was lost to another replica.
             TooManyWaiting: This replica holds as many tasks as it may.
+            ShuttingDown: This replica begins no more turns, and this one had not begun.
         """
         key = ThreadKey(
             engine=task.engine,
@@ -116,21 +120,29 @@ class TurnTaking:
         delivery = Delivery(task=task, thread=key, arrived_at=self._world.clock.monotonic())
         standing = await self._store.look_up(key, task.turn_key)
         line = standing.thread.key if standing.turn and standing.thread else key
+        opening = REUSED
         async with self._queue.place(line) as place:
             while True:
-                taken = await self._try_to_take(delivery, standing, place)
-                if isinstance(taken, TurnResult):
-                    return taken
-                if place.queued is None:
-                    self._tell_waiting(task, taken)
-                await self._queue.wait(place, taken)
+                taken = await self._try_to_take(delivery, standing, place, opening)
+                match taken:
+                    case TurnResult():
+                        return taken
+                    case Queued():
+                        if place.queued is None:
+                            self._tell_waiting(task, taken)
+                        await self._queue.wait(place, taken)
+                    case _GivenWay():
+                        opening = taken.opening
+                    case _:
+                        assert_never(taken)
                 standing = await self._store.look_up(key, task.turn_key)
 
     async def _try_to_take(
-        self, delivery: Delivery, standing: Standing, place: Place
-    ) -> TurnResult | Queued:
+        self, delivery: Delivery, standing: Standing, place: Place, opening: Opening
+    ) -> "TurnResult | Queued | _GivenWay":
         request = self._claim_request(delivery, standing)
-        async with self._permits:
+        async with self._permit(standing):
+            self._queue.refuse_if_closed()
             asked_at = self._world.clock.monotonic()
             claim = await self._store.claim(request)
             if isinstance(claim, Queued):
@@ -140,8 +152,13 @@ class TurnTaking:
             self._queue.got_thread(place)
             granted = claim
             return await self._keeper.run(
-                claim.lease, lambda: self._hold(delivery, granted), asked_at=asked_at
+                claim.lease, lambda: self._hold(delivery, granted, opening), asked_at=asked_at
             )
+
+    def _permit(self, standing: Standing) -> AbstractAsyncContextManager[None]:
+        """Give a permit to wait for, or none: no thread is held for a recorded answer."""
+        is_recorded = standing.turn is not None and not LEGAL_CHANGES[standing.turn.state]
+        return nullcontext() if is_recorded else self._permits
 
     def _claim_request(self, delivery: Delivery, standing: Standing) -> ClaimRequest:
         task = delivery.task
@@ -170,61 +187,83 @@ class TurnTaking:
             # error again once its thread is held.
             return None
 
-    async def _hold(self, delivery: Delivery, claim: Granted | Submitted) -> TurnResult:
+    async def _hold(
+        self, delivery: Delivery, claim: Granted | Submitted, opening: Opening
+    ) -> "TurnResult | _GivenWay":
         """Bring the turn to its end while its thread is held."""
         waited = self._world.clock.monotonic() - delivery.arrived_at
         if isinstance(claim, Submitted):
-            return await self._asking.ask(Held.of(delivery, claim, REUSED, waited_seconds=waited))
+            return await self._asking.ask(Held.of(delivery, claim, opening, waited_seconds=waited))
         try:
-            reached = await self._reach_submission(delivery, claim)
+            if claim.open_turn is not None:
+                end = await self._end_open_turn(delivery, claim, claim.open_turn, waited)
+                if not isinstance(end, Opening):
+                    return end
+                opening = end if end is not REUSED else opening
+            reached = await self._reach_submission(delivery, claim, opening)
         except (RequestError, BackendError):
             await self._give_back(claim)
             raise
-        if isinstance(reached, TurnResult):
-            return reached
         submitted, opening = reached
         return await self._asking.ask(Held.of(delivery, submitted, opening, waited_seconds=waited))
 
-    async def _reach_submission(
-        self, delivery: Delivery, claim: Granted
-    ) -> TurnResult | tuple[Submitted, Opening]:
-        """End an open turn, give the thread a conversation, and submit this delivery's turn."""
-        opening = REUSED
-        thread = claim.thread
-        if claim.open_turn is not None:
-            ending = await self._recovery.end(
-                claim.lease,
-                thread,
-                claim.open_turn,
-                process_instance_id=delivery.task.process_instance_id,
-            )
-            if isinstance(ending, Ended) and ending.turn.ref == claim.turn.ref:
-                await self._store.release(claim.lease)
-                return self._result_of(claim.thread, ending, is_replayed=False)
-            if isinstance(ending, ToBeAsked) and ending.opening is not None:
-                opening = ending.opening
-            thread = await self._thread_again(delivery, thread)
-        if thread.live is None:
-            # Rendered before anything is opened, so that a task that cannot be asked opens nothing.
-            prepare_submission(delivery.task, thread, self._world.assistants)
-            opening = await self._open(delivery, claim, thread)
-            thread = await self._thread_again(delivery, thread)
-        submission = prepare_submission(delivery.task, thread, self._world.assistants)
-        submitted = await self._store.submit(claim.lease, claim.turn.ref, submission)
-        return submitted, opening
+    async def _end_open_turn(
+        self, delivery: Delivery, claim: Granted, open_turn: OpenTurn, waited: float
+    ) -> "TurnResult | _GivenWay | Opening":
+        """End the turn that somebody left open; give the opening with which ours may go on.
 
-    async def _open(self, delivery: Delivery, claim: Granted, thread: Thread) -> Opening:
-        reason = GenerationReason.FIRST if thread.turn_count == 0 else GenerationReason.ENDED
-        return await self._opening.open(
+        Another task's turn that must be asked again keeps its earlier place: the thread is
+        given back, for whoever is first in line now.
+        """
+        ending = await self._recovery.end(
             claim.lease,
-            thread,
-            reason=reason,
+            claim.thread,
+            open_turn,
             process_instance_id=delivery.task.process_instance_id,
         )
+        is_own = open_turn.turn.ref == claim.turn.ref
+        if isinstance(ending, ToBeAsked):
+            opening = ending.opening or REUSED
+            if is_own:
+                return opening
+            await self._store.release(claim.lease)
+            return _GivenWay(opening=opening)
+        held = Held(
+            delivery=delivery,
+            lease=claim.lease,
+            thread=claim.thread,
+            turn=open_turn.turn,
+            attempt=open_turn.attempt,
+            opening=REUSED,
+            waited_seconds=waited,
+        )
+        if is_own:
+            return await self._asking.finish(held, ending)
+        self._asking.tell_end(held, ending.turn)
+        return REUSED
 
-    async def _thread_again(self, delivery: Delivery, thread: Thread) -> Thread:
-        standing = await self._store.look_up(thread.key, delivery.task.turn_key)
-        return standing.thread or thread
+    async def _reach_submission(
+        self, delivery: Delivery, claim: Granted, opening: Opening
+    ) -> tuple[Submitted, Opening]:
+        """Give the thread a conversation if it has none, and submit this delivery's turn."""
+        thread = await self._thread_again(delivery, claim) if claim.open_turn else claim.thread
+        reason = self._opening.reason_to_open(thread)
+        if reason is not None:
+            # Rendered before anything is opened, so that a task that cannot be asked opens nothing.
+            prepare_submission(delivery.task, thread, self._world.assistants)
+            opening = await self._opening.open(
+                claim.lease,
+                thread,
+                reason=reason,
+                process_instance_id=delivery.task.process_instance_id,
+            )
+            thread = await self._thread_again(delivery, claim)
+        submission = prepare_submission(delivery.task, thread, self._world.assistants)
+        return await self._store.submit(claim.lease, claim.turn.ref, submission), opening
+
+    async def _thread_again(self, delivery: Delivery, claim: Granted) -> Thread:
+        standing = await self._store.look_up(claim.thread.key, delivery.task.turn_key)
+        return standing.thread or claim.thread
 
     async def _give_back(self, claim: Granted) -> None:
         """Release the thread of a turn that was not submitted, and its place in the line.
@@ -244,10 +283,9 @@ class TurnTaking:
                 content_differs=recorded.turn.content_digest != task.content_digest,
             )
         )
-        return self._result_of(recorded.thread, Ended(turn=recorded.turn), is_replayed=True)
-
-    def _result_of(self, thread: Thread, ended: Ended, *, is_replayed: bool) -> TurnResult:
-        return TurnResult(turn=ended.turn, thread=thread, opening=REUSED, is_replayed=is_replayed)
+        return TurnResult(
+            turn=recorded.turn, thread=recorded.thread, opening=REUSED, is_replayed=True
+        )
 
     def _tell_waiting(self, task: ServiceTask, queued: Queued) -> None:
         self._world.observer.notify(
@@ -257,3 +295,10 @@ class TurnTaking:
                 ahead=queued.ahead,
             )
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _GivenWay:
+    """The thread was given back to an earlier task; `opening` is how its conversation changed."""
+
+    opening: Opening

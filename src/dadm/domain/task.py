@@ -108,11 +108,10 @@ class ServiceTask:
         Raises:
             InvalidTask: It says which field is wrong and how.
         """
-        for name in ("engine", "tenant", "task_id", "process_instance_id", "scope", "assistant"):
+        for name in ("engine", "tenant", "task_id", "assistant"):
             refuse_unusable_id(name, getattr(self, name))
-        if (self.scope or self.process_instance_id).startswith(SINGLE_TASK):
-            msg = f"No process_instance_id or scope may begin with {SINGLE_TASK!r}."
-            raise InvalidTask(msg)
+        for name in ("process_instance_id", "scope"):
+            refuse_unusable_scope(name, getattr(self, name))
         if not self.task_id:
             msg = "task_id is empty; give the work a name or leave the field out."
             raise InvalidTask(msg)
@@ -174,6 +173,18 @@ def refuse_unusable_id(name: str, value: str) -> None:
         raise InvalidTask(msg)
     if any("\ud800" <= character <= "\udfff" for character in value):
         msg = f"{name} contains half of a surrogate pair, which is not text."
+        raise InvalidTask(msg)
+
+
+def refuse_unusable_scope(name: str, value: str) -> None:
+    """Refuse what is no id, and what could be taken for the scope of a single task.
+
+    Raises:
+        InvalidTask: `value` cannot serve as `name`.
+    """
+    refuse_unusable_id(name, value)
+    if value.startswith(SINGLE_TASK):
+        msg = f"{name} begins with {SINGLE_TASK!r}, which is kept for tasks without a process."
         raise InvalidTask(msg)
 
 
