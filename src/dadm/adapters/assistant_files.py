@@ -73,6 +73,15 @@ def read_assistants(
         InvalidAssistant: There is no such folder or no assistant in it, or a file is broken;
             the message names the file and the line.
     """
+    return tuple(read_assistant(path, parameters=parameters) for path in assistant_paths(folder))
+
+
+def assistant_paths(folder: Path) -> tuple[Path, ...]:
+    """Find the files of assistants in `folder`, by file name.
+
+    Raises:
+        InvalidAssistant: There is no such folder, or no assistant in it.
+    """
     if not folder.is_dir():
         msg = f"There is no folder {folder} to read assistants from; set DADM_ASSISTANTS."
         raise InvalidAssistant(msg)
@@ -84,7 +93,7 @@ def read_assistants(
     if not files:
         msg = f"The folder {folder} holds no assistant: put a Markdown file for each there."
         raise InvalidAssistant(msg)
-    return tuple(read_assistant(path, parameters=parameters) for path in files)
+    return tuple(files)
 
 
 def read_assistant(path: Path, *, parameters: frozenset[str] | None = None) -> Assistant:
@@ -236,7 +245,7 @@ def _parse(path: Path, front: str, first_line: int) -> tuple[dict[str, Any], "_L
         if root is None:
             return {}, {}
         if not isinstance(root, yaml.MappingNode):
-            line = first_line + root.start_mark.line
+            line = first_line + (root.start_mark.line if root.start_mark else 0)
             msg = f"{path}, line {line}: the front matter must be a mapping of fields."
             raise InvalidAssistant(msg)
         lines: _Lines = {}
