@@ -238,14 +238,14 @@ def _parse(path: Path, front: str, first_line: int) -> tuple[dict[str, Any], "_L
         for event in yaml.parse(front, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 # An alias may point at what it is part of, or multiply what it stands for.
-                line = first_line + event.start_mark.line
+                line = first_line + (event.start_mark.line if event.start_mark else 0)
                 msg = f"{path}, line {line}: aliases (*) have no place here; write the value out."
                 raise InvalidAssistant(msg)
         root = yaml.compose(front, Loader=yaml.SafeLoader)
         if root is None:
             return {}, {}
         if not isinstance(root, yaml.MappingNode):
-            line = first_line + (root.start_mark.line if root.start_mark else 0)
+            line = first_line + root.start_mark.line
             msg = f"{path}, line {line}: the front matter must be a mapping of fields."
             raise InvalidAssistant(msg)
         lines: _Lines = {}
