@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 
 from dadm.adapters.stores.memory import MemoryStore
+from dadm.adapters.stores.postgres import PostgresStore, open_postgres
 from dadm.adapters.stores.sqlite import SqliteStore, open_sqlite
+from dadm.adapters.system_clock import SystemClock
 from dadm.domain.thread import ThreadRef, ThreadState
-from tests.contracts.stores import MachineClock, StoreUnderTest
+from tests.contracts.stores import StoreUnderTest
+from tests.databases import postgres_template, postgres_url, sqlite_path, sqlite_template
+
+# Fixtures that those below stand on.
+__all__ = ["postgres_template", "postgres_url", "sqlite_path", "sqlite_template"]
 
 
 @pytest.fixture
 def memory_store() -> StoreUnderTest:
-    store = MemoryStore(MachineClock())
+    store = MemoryStore(SystemClock())
 
     async def put(thread: ThreadRef, state: ThreadState) -> None:
         store._records.threads[thread].state = state
@@ -22,20 +28,32 @@ def memory_store() -> StoreUnderTest:
 
 
 @pytest.fixture
-async def sqlite_store(tmp_path: Path) -> AsyncIterator[StoreUnderTest]:
-    async with open_sqlite(tmp_path / "dadm.db") as database:
+async def sqlite_store(sqlite_path: Path) -> AsyncIterator[StoreUnderTest]:
+    async with open_sqlite(sqlite_path) as database:
 
         async def put(thread: ThreadRef, state: ThreadState) -> None:
-            await database.write(
-                lambda connection: connection.execute(
-                    "UPDATE threads SET state = ? WHERE id = ?", (state, thread)
-                )
-            )
+            await database.execute("UPDATE threads SET state = ? WHERE id = ?", (state, thread))
 
         yield StoreUnderTest(SqliteStore(database), put)
 
 
-@pytest.fixture(params=["memory_store", "sqlite_store"])
+@pytest.fixture
+async def postgres_store(postgres_url: str) -> AsyncIterator[StoreUnderTest]:
+    async with open_postgres(postgres_url, connections=5) as database:
+
+        async def put(thread: ThreadRef, state: ThreadState) -> None:
+            await database.execute("UPDATE threads SET state = $1 WHERE id = $2", state, thread)
+
+        yield StoreUnderTest(PostgresStore(database), put)
+
+
+@pytest.fixture(
+    params=[
+        "memory_store",
+        "sqlite_store",
+        pytest.param("postgres_store", marks=pytest.mark.postgres),
+    ]
+)
 def given(request: pytest.FixtureRequest) -> StoreUnderTest:
     found: StoreUnderTest = request.getfixturevalue(request.param)
     return found

@@ -1,10 +1,8 @@
 """What the contract suite of stores asks for: a store of each kind, and short ways to say what is claimed."""
 
 import itertools
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from dadm.domain.thread import (
     NO_USAGE,
@@ -37,19 +35,6 @@ ELSEWHERE = BackendIdentity(adapter="scripted", address="", account="other")
 LONG = 3600.0
 AT_ONCE = 0.0
 """A lease or ticket of that many seconds has run out when the next call looks at it."""
-
-
-class MachineClock:
-    """The machine's own time."""
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(time.time(), UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError
 
 
 def thread_key(

@@ -1,9 +1,9 @@
 """How threads, turns, attempts and conversations are read from rows, alike on both databases."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from dadm.domain.json import JsonObject, canonical_json
 from dadm.domain.thread import (
@@ -20,8 +20,14 @@ from dadm.domain.thread import (
 )
 from dadm.domain.turn import Attempt, AttemptRef, Refusal, Turn, TurnKey, TurnRef, TurnState
 
-Row = Sequence[Any]
-"""A row as a driver gives it: a tuple on SQLite, a record on PostgreSQL."""
+
+class Row(Protocol):
+    """A row as a driver gives it: a tuple on SQLite, a record on PostgreSQL."""
+
+    def __getitem__(self, at: int, /) -> Any:
+        """Give a column's value."""
+        ...
+
 
 GENERATION = """g.thread, g.number, g.identity, g.conversation_id, g.state, g.reason,
     g.opened_from, g.opened_to, g.copied_messages, g.last_item_id, g.created_at"""

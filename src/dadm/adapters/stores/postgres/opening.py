@@ -1,0 +1,91 @@
+"""Connections to a PostgreSQL database, and the database made ready for them."""
+
+from typing import Any
+
+import asyncpg
+
+from dadm.adapters.stores.migrations.version import SCHEMA, VERSION_TABLE
+from dadm.domain.errors import StoreMisconfigured
+
+CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 30.0
+# Replicas that start together change the schema one after the other; the number is any.
+SCHEMA_LOCK = 0x64_61_64_6D
+IS_THERE = "SELECT to_regclass($1) IS NOT NULL"
+
+
+async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect once.
+
+    Raises:
+        StoreMisconfigured: The address cannot be read.
+    """
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    except (ValueError, asyncpg.ClientConfigurationError) as error:
+        message = f"The address of the database cannot be read: {error}."
+        raise StoreMisconfigured(message) from error
+
+
+async def connect_pool(url: str, connections: int) -> "asyncpg.Pool[asyncpg.Record]":
+    """Open a pool of up to so many connections."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=connections,
+        timeout=CONNECT_SECONDS,
+        command_timeout=STATEMENT_SECONDS,
+        init=set_up,
+        reset=leave_as_it_is,
+    )
+
+
+async def set_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Prepare a new connection; compiling statements costs more than these ever take."""
+    await connection.execute("SET jit = off")
+
+
+async def leave_as_it_is(_: Any) -> None:
+    """Send nothing when a connection goes back: no statement leaves anything in its session."""
+
+
+async def bring_up_to_date(url: str) -> None:
+    """Apply what is missing of the schema, one replica at a time.
+
+    Raises:
+        StoreMisconfigured: The schema is newer than this program.
+    """
+    connection = await connect(url)
+    try:
+        if await is_up_to_date(connection):
+            return
+    finally:
+        await connection.close()
+    await write_schema(url)
+
+
+async def is_up_to_date(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Whether the database has this program's schema; quick, for most starts end here."""
+    if not await connection.fetchval(IS_THERE, VERSION_TABLE):
+        return False
+    versions = await connection.fetch(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
+    return [row[0] for row in versions] == [SCHEMA]
+
+
+async def write_schema(url: str) -> None:
+    """Apply what is missing in one transaction, under a lock."""
+    # Half a second of imports that a start with an up-to-date schema does without.
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+
+    from dadm.adapters.stores.migrations.upgrading import upgrade  # noqa: PLC0415
+
+    async def connect_once() -> Any:
+        return await connect(url)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=connect_once, poolclass=NullPool
+    )
+    async with engine.begin() as alembics:
+        await alembics.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+        await alembics.run_sync(upgrade)

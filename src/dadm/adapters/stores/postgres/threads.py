@@ -1,0 +1,16 @@
+"""The PostgreSQL store: every role of ThreadStore over one database."""
+
+from dadm.adapters.stores.postgres.claims import PostgresClaims
+from dadm.adapters.stores.postgres.directory import PostgresDirectory
+from dadm.adapters.stores.postgres.endings import PostgresEndings
+from dadm.adapters.stores.postgres.generations import PostgresGenerations
+from dadm.adapters.stores.postgres.leases import PostgresLeases
+
+
+class PostgresStore(
+    PostgresClaims, PostgresEndings, PostgresLeases, PostgresGenerations, PostgresDirectory
+):
+    """Keeps threads, turns and transcripts in a database that many replicas share.
+
+    Each step of the turn protocol is one statement. Leases are judged by the server's clock.
+    """
