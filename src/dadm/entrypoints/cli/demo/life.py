@@ -21,7 +21,7 @@ from dadm.bootstrap import (
     orchestrator,
     start_logging,
 )
-from dadm.domain.errors import DadmError
+from dadm.domain.errors import BackendRefused, DadmError
 from dadm.domain.task import ServiceTask
 from dadm.entrypoints.cli.demo.scenes import (
     FIRST_HALF,
@@ -170,8 +170,11 @@ async def tell_what_was_kept(side: AssistantSide, databases: Databases) -> None:
 async def ask_without_thread(side: AssistantSide, question: str) -> None:
     """Ask the last question once more, on a thread that knows nothing."""
     task = ServiceTask(task_id="without-a-thread", description=question)
-    answer = await side.manager.process_task(task)
-    tell("without_thread", question=question, answer=answer.recommendation)
+    try:
+        answer = (await side.manager.process_task(task)).recommendation
+    except BackendRefused as error:
+        answer = f"no answer: {error.message}"
+    tell("without_thread", answer=answer)
 
 
 def main() -> None:
@@ -179,10 +182,15 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description="One life of the demo's program.")
     arguments.add_argument("--database", required=True)
     arguments.add_argument("--backend", required=True)
+    arguments.add_argument("--log-level", required=True)
     arguments.add_argument("--first", action="store_true")
     given = arguments.parse_args()
     try:
-        settings = load_settings(database_url=given.database, backend=given.backend)
+        settings = load_settings(
+            database_url=given.database,
+            backend=given.backend,
+            log={"level": given.log_level},
+        )
         start_logging(settings)
         asyncio.run(live(settings, is_first=given.first))
     except DadmError as error:

@@ -47,10 +47,11 @@ class Story:
 class Demo:
     """Plays the demo and shows it on a console."""
 
-    def __init__(self, console: Console, *, backend: str, folder: Path) -> None:
-        """Play with `backend`; the database lies in `folder`."""
+    def __init__(self, console: Console, *, backend: str, folder: Path, log_level: str) -> None:
+        """Play with `backend`; the database lies in `folder`, the lives log from `log_level` up."""
         self._console = console
         self._backend = backend
+        self._log_level = log_level
         self._settings: Settings = load_settings(
             database_url=f"sqlite:///{folder / 'demo.sqlite'}", backend=backend
         )
@@ -88,6 +89,8 @@ class Demo:
             self._settings.database_url.get_secret_value(),
             "--backend",
             self._backend,
+            "--log-level",
+            self._log_level,
             *more,
             stdout=asyncio.subprocess.PIPE,
             stdin=asyncio.subprocess.DEVNULL,
@@ -215,11 +218,16 @@ class Demo:
         )
 
 
-def run_demo(*, backend: str, keep: Path | None) -> bool:
+def run_demo(*, backend: str, keep: Path | None, log_level: str) -> bool:
     """Play the demo in a folder of its own, or in `keep`, which is then left as it is."""
     console = Console(highlight=False, soft_wrap=True)
+
+    def play_in(folder: Path) -> bool:
+        demo = Demo(console, backend=backend, folder=folder, log_level=log_level)
+        return asyncio.run(demo.play())
+
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(Demo(console, backend=backend, folder=keep).play())
+        return play_in(keep)
     with tempfile.TemporaryDirectory(prefix="dadm-demo-") as folder:
-        return asyncio.run(Demo(console, backend=backend, folder=Path(folder)).play())
+        return play_in(Path(folder))
