@@ -3,28 +3,27 @@
 Adapters are imported where they are chosen, so that a program loads only what it uses.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal
 
-from dadm.adapters.assistant_files import SHIPPED, read_catalogue
+from dadm.adapters.assistant_files import SHIPPED, assistant_paths, read_assistant, read_catalogue
+from dadm.adapters.script_file import read_script
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.application.limits import TurnLimits
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.outcomes import RetryPolicy
+from dadm.application.reachable_backends import OpeningBackend, ReachableBackends
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
 from dadm.application.thread_cleanup import ThreadCleanup
 from dadm.application.turn_taking import World
-from dadm.domain.assistant import AssistantCatalogue
-from dadm.domain.errors import BackendMisconfigured
-from dadm.domain.thread import BackendIdentity
+from dadm.domain.assistant import Assistant, AssistantCatalogue
+from dadm.domain.errors import BackendRefused, InvalidAssistant, SettingsError
 from dadm.ports.assistant_service import AssistantService
-from dadm.ports.backend import ConversationBackend
 from dadm.ports.engine import ProcessModels
 from dadm.ports.observer import Observer
 from dadm.ports.process_store import ProcessStore
@@ -33,9 +32,9 @@ from dadm.settings import Settings
 from dadm.telemetry import Scrubber, configure_logging
 
 if TYPE_CHECKING:
+    from dadm.adapters.backends.local_model import LocalModel
     from dadm.adapters.engines.embedded import EmbeddedEngine
-
-OpeningBackend: TypeAlias = AbstractAsyncContextManager[ConversationBackend]
+    from dadm.adapters.simulators.openai import Scripted
 
 CLOCK = SystemClock()
 IDENTIFIERS = RandomIdentifiers()
@@ -82,77 +81,12 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
             )
 
             server = await stack.enter_async_context(open_postgres(url))
-            yield Databases(
-                threads=PostgresStore(server), processes=PostgresProcessStore(server)
-            )
+            yield Databases(threads=PostgresStore(server), processes=PostgresProcessStore(server))
 
 
 def sqlite_path(url: str) -> Path:
     """Give the file of `sqlite:///relative` or `sqlite:////absolute`."""
-    return Path(urlsplit(url).path.removeprefix("/")).expanduser()
-
-
-class Backends:
-    """The backends that the settings reach; each is started when it is first needed.
-
-    New threads go to the default one. A thread stays with the identity it was opened under, so
-    a thread that began on the local model goes on there even after a key was set.
-    """
-
-    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
-        """Start backends on `stack`, which closes them."""
-        self._settings = settings
-        self._stack = stack
-        self._started: dict[str, ConversationBackend] = {}
-        self._starting = asyncio.Lock()
-
-    async def start_default(self) -> None:
-        """Start the backend of new threads."""
-        await self._start(self._settings.chosen_backend)
-
-    @property
-    def default(self) -> ConversationBackend:
-        """The backend that new threads are opened at."""
-        return self._started[self._settings.chosen_backend]
-
-    async def of(self, identity: BackendIdentity) -> ConversationBackend:
-        """Give the backend of that identity, starting it if need be.
-
-        Raises:
-            BackendMisconfigured: The settings reach none of that identity.
-        """
-        for backend in self._started.values():
-            if backend.identity == identity:
-                return backend
-        if identity.adapter in BACKENDS:
-            backend = await self._start(identity.adapter)
-            if backend.identity == identity:
-                return backend
-            reached = f"the settings now reach {_described(backend.identity)}"
-        else:
-            reached = "there is no backend of that kind"
-        msg = (
-            f"This thread is kept at {_described(identity)}, but {reached}. Threads stay where "
-            "they were opened: set the old address, account or model again to go on with it."
-        )
-        raise BackendMisconfigured(msg)
-
-    async def _start(self, kind: str) -> ConversationBackend:
-        async with self._starting:
-            if kind not in self._started:
-                self._started[kind] = await self._stack.enter_async_context(
-                    BACKENDS[kind](self._settings)
-                )
-            return self._started[kind]
-
-
-def _described(identity: BackendIdentity) -> str:
-    parts = [identity.adapter]
-    if identity.address:
-        parts.append(f"at {identity.address}")
-    if identity.account:
-        parts.append(f"under account {identity.account}")
-    return " ".join(parts)
+    return Path(url.removeprefix("sqlite:///")).expanduser()
 
 
 def _openai(settings: Settings) -> OpeningBackend:
@@ -184,7 +118,7 @@ def _chat(settings: Settings) -> OpeningBackend:
     )
 
 
-def _local(settings: Settings) -> OpeningBackend:
+def _local(settings: Settings) -> "LocalModel":
     from dadm.adapters.backends.local_model import LocalModel
 
     given = settings.local
@@ -198,8 +132,15 @@ def _local(settings: Settings) -> OpeningBackend:
 
 def _scripted(settings: Settings) -> OpeningBackend:
     from dadm.adapters.backends.scripted import ScriptedBackend
+    from dadm.adapters.backends.scripted_lines import echo
 
-    return ScriptedBackend()
+    path = settings.scripted.script
+    if path is None:
+        return ScriptedBackend(echo, new_id=IDENTIFIERS.new_id)
+    script = read_script(path)
+    return ScriptedBackend(
+        lambda question: script.answer(question.prompt), new_id=IDENTIFIERS.new_id
+    )
 
 
 BACKENDS: dict[str, Callable[[Settings], OpeningBackend]] = {
@@ -208,6 +149,12 @@ BACKENDS: dict[str, Callable[[Settings], OpeningBackend]] = {
     "local": _local,
     "scripted": _scripted,
 }
+
+
+def reachable_backends(settings: Settings) -> ReachableBackends:
+    """Give the backends that the settings reach; entering starts the one of new threads."""
+    ways = {kind: partial(way, settings) for kind, way in BACKENDS.items()}
+    return ReachableBackends(ways, default=settings.chosen_backend)
 
 
 def read_assistants(settings: Settings) -> AssistantCatalogue:
@@ -223,12 +170,26 @@ def read_assistants(settings: Settings) -> AssistantCatalogue:
     )
 
 
+def check_assistants(settings: Settings) -> Iterator[tuple[Path, Assistant | InvalidAssistant]]:
+    """Read each assistant's file by itself, and give it or what is wrong with it.
+
+    Raises:
+        InvalidAssistant: There are no files.
+    """
+    parameters = _parameter_names(settings)
+    for path in assistant_paths(settings.assistants or SHIPPED):
+        try:
+            yield path, read_assistant(path, parameters=parameters)
+        except InvalidAssistant as error:
+            yield path, error
+
+
 def _parameter_names(settings: Settings) -> frozenset[str] | None:
     match settings.chosen_backend:
         case "openai":
-            from dadm.adapters.backends.openai_conversations import parameter_names
+            from dadm.adapters.backends.openai_conversations import OpenAIConversations
 
-            return parameter_names()
+            return OpenAIConversations.parameter_names()
         case "chat":
             from dadm.adapters.backends.chat_completions import ChatCompletions
 
@@ -247,7 +208,7 @@ class AssistantSide:
 
     manager: NameBasedAssistantManager
     catalogue: AssistantCatalogue
-    backends: Backends
+    backends: ReachableBackends
 
 
 @asynccontextmanager
@@ -261,9 +222,8 @@ async def open_assistant_side(
         BackendMisconfigured: The backend cannot be started as it is set.
     """
     catalogue = read_assistants(settings)
-    async with AsyncExitStack() as stack:
-        backends = Backends(settings, stack)
-        await backends.start_default()
+    given = settings.turns
+    async with reachable_backends(settings) as backends:
         world = World(
             store=store,
             backends=backends,
@@ -271,23 +231,17 @@ async def open_assistant_side(
             observer=observer,
             clock=CLOCK,
             identifiers=IDENTIFIERS,
-            limits=turn_limits(settings),
+            limits=TurnLimits(
+                turn_seconds=given.turn_seconds,
+                lease_seconds=given.lease_seconds,
+                ticket_seconds=given.ticket_seconds,
+                concurrent_turns=given.concurrent_turns,
+                waiting_turns=given.waiting_turns,
+                copied_characters=given.copied_characters,
+            ),
         )
-        manager = await stack.enter_async_context(NameBasedAssistantManager(world))
-        yield AssistantSide(manager=manager, catalogue=catalogue, backends=backends)
-
-
-def turn_limits(settings: Settings) -> TurnLimits:
-    """Give the bounds of turn taking."""
-    given = settings.turns
-    return TurnLimits(
-        turn_seconds=given.turn_seconds,
-        lease_seconds=given.lease_seconds,
-        ticket_seconds=given.ticket_seconds,
-        concurrent_turns=given.concurrent_turns,
-        waiting_turns=given.waiting_turns,
-        copied_characters=given.copied_characters,
-    )
+        async with NameBasedAssistantManager(world) as manager:
+            yield AssistantSide(manager=manager, catalogue=catalogue, backends=backends)
 
 
 def remote_service(settings: Settings) -> "AbstractAsyncContextManager[AssistantService]":
@@ -295,9 +249,7 @@ def remote_service(settings: Settings) -> "AbstractAsyncContextManager[Assistant
     from dadm.adapters.services.remote import RemoteAssistantService
 
     token = settings.service_token
-    return RemoteAssistantService(
-        settings.service_url, token=token.get_secret_value() if token else None
-    )
+    return RemoteAssistantService(settings.service_url, token.get_secret_value() if token else "")
 
 
 def embedded_engine(settings: Settings, processes: ProcessStore) -> "EmbeddedEngine":
@@ -344,6 +296,47 @@ def thread_cleanup(
     return ThreadCleanup(
         engine_id=settings.engine.id, history=engine, directory=threads, observer=observer
     )
+
+
+def _simulated_script(path: Path) -> "Scripted":
+    from dadm.adapters.simulators.openai import Answer, Scripted
+
+    script = read_script(path)
+
+    async def answer(_told: str | None, messages: Sequence[Any], _request: object) -> Answer | str:
+        try:
+            return await script.answer(messages[-1].text if messages else "")
+        except BackendRefused as refusal:
+            return Answer(refusal=refusal.message)
+
+    return Scripted(answer)
+
+
+@asynccontextmanager
+async def open_simulated_openai(
+    settings: Settings, *, answers: Literal["echo", "script", "local"], switches: Mapping[str, Any]
+) -> AsyncIterator[Callable[[Any, Any, Any], Awaitable[None]]]:
+    """Give OpenAI's API as an ASGI application, with no model, a script or the local model behind.
+
+    Raises:
+        SettingsError: There is no such switch, or the script cannot be followed.
+        BackendMisconfigured: The local model is missing.
+    """
+    from dadm.adapters.simulators import openai
+
+    async with AsyncExitStack() as stack:
+        responder: openai.Responder = openai.Echo()
+        if answers == "local":
+            model = await stack.enter_async_context(_local(settings))
+            responder = openai.FromModel(model.generate)
+        elif answers == "script" and settings.scripted.script is not None:
+            responder = _simulated_script(settings.scripted.script)
+        simulated = openai.SimulatedOpenAI(responder)
+        try:
+            simulated.switch(**switches)
+        except openai.UnknownAnswer as error:
+            raise SettingsError(str(error)) from error
+        yield openai.create_app(simulated)
 
 
 def start_logging(settings: Settings, *, more_secrets: Sequence[str] = ()) -> Scrubber:

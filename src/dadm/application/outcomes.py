@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,11 +33,13 @@ class RetryPolicy:
 def completed(task: LeasedTask, answer: TaskAnswer) -> Completed:
     """Put the answer where the process expects it: its result variable, and `<task id>_result`.
 
-    A structured answer becomes a JSON value, any other stays text.
+    A structured answer becomes a JSON value, any other stays text; so does one that should be
+    JSON and is not, since not every backend holds its model to a schema.
     """
     value: JsonValue = answer.recommendation
     if answer.has_structure:
-        value = json.loads(answer.recommendation)
+        with suppress(ValueError):
+            value = json.loads(answer.recommendation)
     name = task.properties.get(RESULT_VARIABLE, "").strip() or DEFAULT_RESULT_VARIABLE
     variables: Mapping[str, JsonValue] = {name: value, f"{task.element_id}_result": value}
     return Completed(variables=variables)
@@ -56,25 +59,34 @@ def outcome_of(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Outco
         code = task.properties.get(ERROR_CODE, "").strip() or error.code
         if task.caught_errors & {code, ""}:
             return BpmnError(error_code=code, message=error.message)
-    return Incident(message=error.message, details=_details(error, task))
+    return Incident(message=error.message, details=_details(error.code, task))
+
+
+def unexpected(error: Exception, task: LeasedTask) -> Incident:
+    """Say what the engine is told about a fault in DADM itself: what kind, not its words."""
+    message = (
+        f"Something unexpected went wrong in DADM ({type(error).__name__}); its log has the "
+        "details. Mend the cause, then retry the incident."
+    )
+    return Incident(message=message, details=_details(type(error).__name__, task))
 
 
 def _failure(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Failed | Incident:
     left = policy.retries if task.retries is None else task.retries - 1
     if left <= 0:
         message = f"{error.message} No retries are left; mend the cause, then retry the incident."
-        return Incident(message=message, details=_details(error, task))
+        return Incident(message=message, details=_details(error.code, task))
     failed_before = min(max(0, policy.retries - left), 16)
     pause = min(policy.longest_pause, policy.first_pause * 2**failed_before)
     if isinstance(error, BackendUnavailable) and error.retry_after is not None:
         pause = max(pause, error.retry_after)
     return Failed(
-        message=error.message, details=_details(error, task), retries=left, retry_after=pause
+        message=error.message, details=_details(error.code, task), retries=left, retry_after=pause
     )
 
 
-def _details(error: DadmError, task: LeasedTask) -> str:
+def _details(code: str, task: LeasedTask) -> str:
     return (
-        f"code: {error.code}\ntask: {task.task_id}\nelement: {task.element_id}\n"
+        f"code: {code}\ntask: {task.task_id}\nelement: {task.element_id}\n"
         f"process instance: {task.process_instance_id}"
     )

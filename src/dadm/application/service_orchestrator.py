@@ -1,11 +1,13 @@
 """ServiceOrchestrator: passes an engine's service tasks to the assistant service and back."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
 
-from dadm.application.outcomes import RetryPolicy, completed, outcome_of
+from dadm.application.outcomes import RetryPolicy, completed, outcome_of, unexpected
 from dadm.application.task_reporting import TaskReporting
 from dadm.domain.errors import (
     BackendRefused,
@@ -23,6 +25,8 @@ from dadm.ports.assistant_service import AssistantService
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import LeasedTask, ProcessModels, ServiceTasks, TopicSubscription
 from dadm.ports.observer import EngineTrouble, Observer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +93,15 @@ class ServiceOrchestrator:
         """Work tasks until `stop` is set, then let those in hand end within `drain_seconds`.
 
         A fetch under way is not cancelled but waited for, since the engine may already have
-        leased tasks to it. Tasks still in hand after the time are left to their leases.
+        leased tasks to it; those are given back. Tasks still in hand after the time are left to
+        their leases.
         """
         async with asyncio.TaskGroup() as group:
+            stopping = group.create_task(stop.wait())
             troubles = 0
             while not stop.is_set():
                 try:
-                    fetched = await self._fetch()
+                    fetched = await self._fetch(stopping)
                 except (EngineError, StoreError) as error:
                     troubles += 1
                     await self._pause_after(error, troubles, stop)
@@ -103,18 +109,19 @@ class ServiceOrchestrator:
                 if troubles:
                     self._tell_trouble("", is_over=True)
                     troubles = 0
+                work = self._reporting.give_back if stop.is_set() else self._work
                 for task in fetched:
-                    self._take_in_hand(group, task)
+                    self._take_in_hand(group, work(task))
                 if not fetched and not self._subscriptions:
                     await _wait_for(stop, self._limits.poll_seconds)
             await self._drain(drain_seconds)
 
-    async def _fetch(self) -> Sequence[LeasedTask]:
-        """Lease as many tasks as there is room for; waits for room first."""
-        while len(self._in_hand) >= self._limits.tasks_in_hand:
-            await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+    async def _fetch(self, stopping: asyncio.Task[Literal[True]]) -> Sequence[LeasedTask]:
+        """Lease as many tasks as there is room for; waits for room first, unless stopping."""
+        while len(self._in_hand) >= self._limits.tasks_in_hand and not stopping.done():
+            await asyncio.wait({*self._in_hand, stopping}, return_when=asyncio.FIRST_COMPLETED)
         subscriptions = await self._topics()
-        if not subscriptions:
+        if not subscriptions or stopping.done():
             return ()
         room = self._limits.tasks_in_hand - len(self._in_hand)
         return await self._tasks.fetch_and_lease(
@@ -141,23 +148,31 @@ class ServiceOrchestrator:
             self._subscriptions_until = now + self._limits.models_seconds
         return self._subscriptions
 
-    def _take_in_hand(self, group: asyncio.TaskGroup, task: LeasedTask) -> None:
-        working = group.create_task(self._work(task))
+    def _take_in_hand(self, group: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
+        working = group.create_task(work)
         self._in_hand.add(working)
         working.add_done_callback(self._in_hand.discard)
 
     async def _work(self, task: LeasedTask) -> None:
         """Bring one task to its outcome and report it, keeping its lease meanwhile."""
+        settled: ServiceTask | None = None
+        reporting = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                beating = group.create_task(self._keep_lease(task))
-                await self._answer_and_report(task)
+                beating = group.create_task(self._keep_lease(task, reporting))
+                settled = await self._answer_and_report(task, reporting)
                 beating.cancel()
         except* (LeaseLost, TaskGone) as lost:
             self._reporting.tell_lost(task, lost.exceptions[0])
+        if settled is not None:
+            await self._reporting.note_reported(task, settled)
 
-    async def _keep_lease(self, task: LeasedTask) -> None:
-        """Extend the task's lease for ever; LeaseLost or TaskGone end the work on it."""
+    async def _keep_lease(self, task: LeasedTask, reporting: asyncio.Event) -> None:
+        """Extend the task's lease for ever; LeaseLost or TaskGone end the work on it.
+
+        Not while its outcome is being reported: the report may be what ended the task, and finds
+        out itself.
+        """
         duration = timedelta(seconds=self._limits.lease_seconds)
         while True:
             jitter = 0.8 + 0.4 * self._identifiers.fraction()
@@ -167,26 +182,32 @@ class ServiceOrchestrator:
             except (EngineUnavailable, EngineRejected):
                 # The next beat comes well before the lease ends; a late report is still taken.
                 continue
+            except (LeaseLost, TaskGone):
+                if reporting.is_set():
+                    return
+                raise
 
-    async def _answer_and_report(self, task: LeasedTask) -> None:
+    async def _answer_and_report(
+        self, task: LeasedTask, reporting: asyncio.Event
+    ) -> ServiceTask | None:
+        """Give what was asked if its turn is settled and the engine has the outcome."""
+        asked: ServiceTask | None = None
         try:
             asked = await self._intake(task)
-        except DadmError as error:
-            await self._reporting.report(task, outcome_of(error, task, self._limits.retry))
-            return
-        is_settled = False
-        try:
-            answer = await self._service.process_task(asked)
-            outcome: Outcome = completed(task, answer)
-            is_settled = True
+            outcome: Outcome = completed(task, await self._service.process_task(asked))
+            settled: ServiceTask | None = asked
         except ShuttingDown:
             await self._reporting.give_back(task)
-            return
+            return None
         except DadmError as error:
             outcome = outcome_of(error, task, self._limits.retry)
-            is_settled = isinstance(error, BackendRefused)
-        if await self._reporting.report(task, outcome) and is_settled:
-            await self._reporting.note_reported(task, asked)
+            settled = asked if isinstance(error, BackendRefused) else None
+        except Exception as error:
+            # A fault of ours in one task must neither stop all others nor come back for ever.
+            logger.exception("Task %s failed unexpectedly", task.task_id)
+            outcome, settled = unexpected(error, task), None
+        reporting.set()
+        return settled if await self._reporting.report(task, outcome) else None
 
     async def _intake(self, task: LeasedTask) -> ServiceTask:
         """Make the engine's task one that the assistant service takes.

@@ -9,7 +9,6 @@ from dadm.domain.errors import (
     EngineRejected,
     EngineUnavailable,
     LeaseLost,
-    StoreUnavailable,
     TaskGone,
 )
 from dadm.domain.task import BpmnError, Completed, Failed, Incident, Outcome, ServiceTask
@@ -58,7 +57,7 @@ class TaskReporting:
             TaskGone: The task is gone, and no report of ours can have ended it.
             LeaseLost: Another worker holds it.
         """
-        lost: DadmError = EngineUnavailable()
+        lost: EngineUnavailable | None = None
         for tries in range(REPORTED_AT_MOST):
             try:
                 await self._send(task, outcome)
@@ -67,7 +66,7 @@ class TaskReporting:
                 pause = min(LONGEST_PAUSE_SECONDS, 0.1 * 2**tries)
                 await self._clock.sleep(pause * (0.5 + self._identifiers.fraction() / 2))
             except TaskGone:
-                if tries == 0:
+                if lost is None:
                     raise
                 # An earlier report whose reply was lost has arrived.
                 break
@@ -82,7 +81,7 @@ class TaskReporting:
             else:
                 break
         else:
-            self.tell_lost(task, lost)
+            self.tell_lost(task, lost or EngineUnavailable())
             return False
         self._tell_reported(task, outcome)
         return True
@@ -91,7 +90,7 @@ class TaskReporting:
         """Record that the engine has the outcome; missing it costs a replay, no model call."""
         try:
             await self._service.outcome_reported(asked)
-        except StoreUnavailable as error:
+        except DadmError as error:
             self.tell_lost(task, error)
 
     async def give_back(self, task: LeasedTask) -> None:

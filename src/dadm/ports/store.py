@@ -271,7 +271,8 @@ class Turns(Protocol):
     ) -> None:
         """Take an open turn back to planned: its request was proven not applied.
 
-        Its sequence is free again. The ticket stays as long as it is kept alive.
+        Its sequence is free again. The ticket stays if the lease is kept; otherwise the delivery
+        goes back to its caller, and the place in the line is given up with the lease.
         """
         ...
 

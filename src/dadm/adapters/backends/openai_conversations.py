@@ -74,6 +74,7 @@ class OpenAIConversations:
         base_url: str | None = None,
         organization: str | None = None,
         project: str | None = None,
+        account: str | None = None,
         use_background: bool = True,
         output_ids_are_item_ids: bool = True,
         request_timeout_seconds: float = 60.0,
@@ -88,6 +89,8 @@ class OpenAIConversations:
             base_url: OPENAI_BASE_URL, or else OpenAI's own.
             organization: OPENAI_ORG_ID.
             project: OPENAI_PROJECT_ID.
+            account: A name for the account, so that threads stay with it when the key changes;
+                by default organisation and project, or a fingerprint of the key.
             use_background: Runs go on when we are cut off, and can be retrieved; not possible
                 under zero data retention.
             output_ids_are_item_ids: The last id of a response's output is that of the
@@ -121,7 +124,9 @@ class OpenAIConversations:
             raise BackendMisconfigured(f"There is no key for OpenAI: set {KEY_SETTING}.")
         address = checked_address(self._client.base_url, setting=ADDRESS_SETTING)
         self._identity = BackendIdentity(
-            adapter="openai", address=shown_address(address), account=self._account(key)
+            adapter="openai",
+            address=shown_address(address),
+            account=account or self._account(key),
         )
         self._errors = ErrorTable(
             service="OpenAI" if address.host == "api.openai.com" else f"OpenAI at {address.host}",

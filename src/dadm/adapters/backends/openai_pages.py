@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncGenerator
 from typing import Literal
+from urllib.parse import quote
 
+import httpx2
 import openai
 
 from dadm.adapters.backends.openai_client import read_object
@@ -71,8 +73,13 @@ class ItemPages:
     async def _page(
         self, conversation_id: ConversationId, order: Order, after: str, *, limit: int = PAGE_SIZE
     ) -> Json:
+        # Not by the SDK's own paging: that takes any page for a list, a proxy's included.
+        params = {"after": after} if after else {}
+        path = f"/conversations/{quote(conversation_id, safe='')}/items"
         with self._errors.at_boundary(but=says_unknown_item):
-            page = await self._client.conversations.items.list(
-                conversation_id, after=after or openai.omit, limit=limit, order=order
+            reply = await self._client.get(
+                path,
+                cast_to=httpx2.Response,
+                options={"params": {**params, "limit": limit, "order": order}},
             )
-        return read_object(page, service=self._errors.service)
+            return read_object(reply.json(), service=self._errors.service)

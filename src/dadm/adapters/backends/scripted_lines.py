@@ -50,3 +50,9 @@ class Lines:
             answer = script(question)
             return await answer if inspect.isawaitable(answer) else answer
         raise ScriptEnded(question.prompt)
+
+
+def echo(question: Question) -> str:
+    """Repeat every question of the thread, so that an answer shows what was remembered."""
+    asked = [*(each.prompt for each in question.history.exchanges), question.prompt]
+    return f"I was told: {' | '.join(asked)}"

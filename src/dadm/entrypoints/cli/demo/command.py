@@ -27,7 +27,7 @@ def demo(
     Example: dadm demo --backend openai
     """
     # The parts that take long to load are loaded when the demo is really played.
-    from dadm.entrypoints.cli.demo.play import run_demo  # noqa: PLC0415
+    from dadm.entrypoints.cli.demo.play import run_demo
 
     if not run_demo(backend=backend, keep=keep, log_level=log_level):
         raise typer.Exit(1)
