@@ -234,6 +234,8 @@ async def open_assistant_side(
             limits=TurnLimits(
                 turn_seconds=given.turn_seconds,
                 lease_seconds=given.lease_seconds,
+                # Heartbeats come at each third of the lease, so a short one leaves less to spare.
+                lease_margin_seconds=min(5.0, given.lease_seconds / 4),
                 ticket_seconds=given.ticket_seconds,
                 concurrent_turns=given.concurrent_turns,
                 waiting_turns=given.waiting_turns,
