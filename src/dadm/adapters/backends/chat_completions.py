@@ -3,7 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -166,9 +166,12 @@ class ChatCompletions(KeepsNothing):
             stream_options={"include_usage": True},
             timeout=timeouts(self._turn_timeout_seconds),
         )
-        async with stream.opened(sent) as chunks:
-            context = self._known_context(question.assistant.model or self._model)
-            yield self._turn_events(shown, stream, chunks, context)
+        context = self._known_context(question.assistant.model or self._model)
+        async with (
+            stream.opened(sent) as chunks,
+            aclosing(self._turn_events(shown, stream, chunks, context)) as turn,
+        ):
+            yield turn
 
     def _check(self, assistant: Assistant) -> None:
         extra = assistant.parameters.get("extra_body")

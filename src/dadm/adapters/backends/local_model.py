@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -151,7 +151,8 @@ class LocalModel(KeepsNothing):
         computing = loop.run_in_executor(self._worker, self._answer, question, run)
         computing.add_done_callback(lambda _: run.events.put_nowait(None))
         try:
-            yield _events(run, computing)
+            async with aclosing(_events(run, computing)) as events:
+                yield events
         finally:
             run.is_left.set()
             if not computing.cancel() and not computing.cancelled():
@@ -170,17 +171,22 @@ class LocalModel(KeepsNothing):
         Raises:
             BackendError: As from a turn.
         """
-        options = _options(
-            max_tokens or self._answer_tokens, {"temperature": temperature or 0}, json_schema
-        )
+        limit = max_tokens or self._answer_tokens
+        options = _options(limit, {"temperature": temperature or 0}, json_schema)
+        is_left = threading.Event()
 
         def complete() -> str:
             spoken = self._loaded.complete(
-                messages, options=options, on_text=lambda _: self._is_leaving.is_set()
+                messages,
+                options=options,
+                on_text=lambda _: is_left.is_set() or self._is_leaving.is_set(),
             )
             return "".join(spoken.text)
 
-        return await self._in_line(complete)
+        try:
+            return await self._in_line(complete)
+        finally:
+            is_left.set()
 
     async def ping(self) -> str:
         """Say what is loaded."""

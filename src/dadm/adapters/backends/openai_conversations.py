@@ -1,7 +1,7 @@
 """OpenAIConversations: threads kept at OpenAI, by its Conversations and Responses."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -179,8 +179,11 @@ class OpenAIConversations:
         sent = self._client.responses.create(
             **request, stream=True, timeout=timeouts(self._turn_timeout_seconds)
         )
-        async with stream.opened(sent) as events:
-            yield self._turn_events(question, stream, events)
+        async with (
+            stream.opened(sent) as events,
+            aclosing(self._turn_events(question, stream, events)) as turn,
+        ):
+            yield turn
 
     async def _turn_events(
         self, question: Question, stream: EventStream, events: AsyncIterator[Any]
