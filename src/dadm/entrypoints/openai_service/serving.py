@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from dadm.domain.errors import SettingsError
 from dadm.entrypoints.openai_service.parts import Lifecycle
@@ -105,12 +105,13 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
 
 
 async def serve(
-    app: FastAPI,
+    app: ASGIApp,
     listener: socket.socket,
     *,
     stop: asyncio.Event,
     lifecycle: Lifecycle,
     drain: Callable[[], Awaitable[object]],
+    name: str = "OpenAI Service",
 ) -> None:
     """Serve `app` until `stop` is set, then let turns under way end.
 
@@ -123,6 +124,7 @@ async def serve(
         stop: Set by whoever wants the service to end.
         lifecycle: Told that the service is draining.
         drain: Takes no new turns and ends when none is under way any more.
+        name: What the log calls it.
     """
     config = uvicorn.Config(
         app,
@@ -136,17 +138,17 @@ async def serve(
         timeout_graceful_shutdown=LAST_REPLIES_SECONDS,
     )
     server = _Server(config)
-    LOGGER.info("OpenAI Service listens at %s", address_of(listener))
+    LOGGER.info("%s listens at %s", name, address_of(listener))
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=[listener]))
         await stop.wait()
         lifecycle.is_draining = True
-        LOGGER.info("OpenAI Service takes no new turns and waits for those under way")
+        LOGGER.info("%s takes no new turns and waits for those under way", name)
         try:
             await drain()
         finally:
             server.should_exit = True
-    LOGGER.info("OpenAI Service has ended")
+    LOGGER.info("%s has ended", name)
 
 
 class _Server(uvicorn.Server):

@@ -1,0 +1,56 @@
+"""What a program says about itself when it starts: where it is, who answers, where things are kept."""
+
+from typing import TYPE_CHECKING
+
+from dadm.domain.assistant import AssistantCatalogue
+from dadm.domain.thread import BackendIdentity
+
+if TYPE_CHECKING:
+    from dadm.settings import Settings
+
+
+def version() -> str:
+    """Give the version that is installed."""
+    from importlib.metadata import version as installed
+
+    return installed("dadm")
+
+
+def database_address(settings: "Settings") -> str:
+    """Give the database's address without its password."""
+    from dadm.settings import effective_settings
+
+    if settings.database_url.get_secret_value().startswith("memory:"):
+        return "in memory"
+    return next(
+        each.value for each in effective_settings(settings) if each.variable == "DADM_DATABASE_URL"
+    )
+
+
+def startup_line(
+    settings: "Settings",
+    *,
+    parts: tuple[str, ...],
+    address: str = "",
+    backend: BackendIdentity | None = None,
+    catalogue: AssistantCatalogue | None = None,
+) -> str:
+    """Say in one line what is running and with what."""
+    said = [f"DADM {version()} runs {' and '.join(parts)}"]
+    if address:
+        said.append(f"listens at {address}")
+    if backend is not None:
+        said.append(f"backend {described(backend)}")
+    else:
+        said.append(f"assistant service at {settings.service_url}")
+    said.append(f"database {database_address(settings)}")
+    if "engine" in parts:
+        said.append(f"engine {settings.engine.id}")
+    if catalogue is not None:
+        said.append(f"assistants {', '.join(catalogue.names)}")
+    return "; ".join(said)
+
+
+def described(identity: BackendIdentity) -> str:
+    """Say who answers, without the account."""
+    return " at ".join(filter(None, (identity.adapter, identity.address)))

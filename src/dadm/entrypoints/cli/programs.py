@@ -1,0 +1,214 @@
+"""The programs that stay: the service, the orchestrator, or both; each drains when it is told to stop."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    suppress,
+)
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dadm import bootstrap
+from dadm.bootstrap import CLOCK, IDENTIFIERS, AssistantSide, Databases
+from dadm.domain.errors import EngineError, StoreError
+from dadm.domain.task import DEFAULT_ENGINE
+from dadm.entrypoints.cli.announcing import startup_line, version
+from dadm.entrypoints.openai_service import (
+    Lifecycle,
+    ServiceParts,
+    address_of,
+    create_app,
+    open_listener,
+    serve,
+    stop_on_signals,
+)
+from dadm.ports.assistant_service import AssistantService
+from dadm.ports.observer import Observer
+from dadm.settings import Settings
+from dadm.telemetry import CachedStatistics, Fanout, LogObserver, Metrics, Scrubber
+
+LOGGER = logging.getLogger("dadm.cli")
+
+REPORTING_SECONDS = 5.0
+"""How much longer the orchestrator may take than turns: to report their ends, or give tasks back."""
+
+TIMERS_SECONDS = 1.0
+"""How late a timer may come where no tasks are fetched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What every program stands on."""
+
+    settings: Settings
+    stop: asyncio.Event
+    databases: Databases
+    statistics: CachedStatistics
+    metrics: Metrics
+    observer: Observer
+
+
+@asynccontextmanager
+async def open_ground(settings: Settings) -> AsyncIterator[Ground]:
+    """Open the database, and hear signals."""
+    async with stop_on_signals() as stop, bootstrap.open_databases(settings) as databases:
+        statistics = CachedStatistics(databases.threads.statistics, CLOCK.monotonic)
+        metrics = Metrics(backend=settings.chosen_backend, statistics=statistics)
+        yield Ground(
+            settings=settings,
+            stop=stop,
+            databases=databases,
+            statistics=statistics,
+            metrics=metrics,
+            observer=Fanout((LogObserver(), metrics)),
+        )
+
+
+async def serve_alone(settings: Settings) -> None:
+    """Answer tasks over HTTP."""
+    with closing(_listener(settings)) as listener:
+        async with open_ground(settings) as ground, _open_side(ground) as side:
+            _announce(ground, "OpenAI Service", listener=listener, side=side)
+            await _serve(ground, side, listener, engines=(DEFAULT_ENGINE,))
+
+
+async def run_everything(settings: Settings) -> None:
+    """Run engine, orchestrator and service; tasks are answered in process and over HTTP."""
+    with closing(_listener(settings)) as listener:
+        async with open_ground(settings) as ground, _open_side(ground) as side:
+            _announce(
+                ground, "engine", "orchestrator", "OpenAI Service", listener=listener, side=side
+            )
+            async with asyncio.TaskGroup() as group:
+                _work(group, ground, side.manager)
+                engines = (DEFAULT_ENGINE, settings.engine.id)
+                group.create_task(_serve(ground, side, listener, engines=engines))
+
+
+async def work_alone(settings: Settings) -> None:
+    """Work the engine's tasks; they are answered in process, or by another DADM's service."""
+    async with AsyncExitStack() as stack:
+        ground = await stack.enter_async_context(open_ground(settings))
+        if settings.service_url:
+            remote = await stack.enter_async_context(bootstrap.remote_service(settings))
+            _announce(ground, "engine", "orchestrator")
+            async with asyncio.TaskGroup() as group:
+                _work(group, ground, remote)
+            return
+        side = await stack.enter_async_context(_open_side(ground))
+        _announce(ground, "engine", "orchestrator", side=side)
+        async with asyncio.TaskGroup() as group:
+            _work(group, ground, side.manager)
+            await ground.stop.wait()
+            await side.manager.drain(seconds=settings.drain_seconds)
+
+
+def _work(group: asyncio.TaskGroup, ground: Ground, service: AssistantService) -> None:
+    """Run the engine's timers, the orchestrator and the cleanup, until the program stops."""
+    settings, stop, observer = ground.settings, ground.stop, ground.observer
+    engine = bootstrap.embedded_engine(settings, ground.databases.processes)
+    orchestrator = bootstrap.orchestrator(settings, engine, service, observer)
+    cleanup = bootstrap.thread_cleanup(settings, engine, ground.databases.threads, observer)
+    group.create_task(_run_timers(engine.run_due, stop))
+    group.create_task(cleanup.run(stop))
+    seconds = settings.drain_seconds + REPORTING_SECONDS
+    group.create_task(orchestrator.run(stop, drain_seconds=seconds))
+
+
+async def _run_timers(run_due: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:
+    """Let due timers come, also where there are no tasks to fetch and so nobody else does it."""
+    while not stop.is_set():
+        try:
+            await run_due()
+        except (EngineError, StoreError) as error:
+            # Said aloud by the cleanup beside it, which meets the same trouble.
+            LOGGER.debug("Timers were not looked at: %s", error.message)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TIMERS_SECONDS):
+                await stop.wait()
+
+
+def _open_side(ground: Ground) -> AbstractAsyncContextManager[AssistantSide]:
+    return bootstrap.open_assistant_side(ground.settings, ground.databases.threads, ground.observer)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    return open_listener(settings.host, settings.port, has_tokens=bool(settings.api_tokens))
+
+
+async def _serve(
+    ground: Ground, side: AssistantSide, listener: socket.socket, *, engines: tuple[str, ...]
+) -> None:
+    settings = ground.settings
+    lifecycle = Lifecycle()
+    parts = ServiceParts(
+        service=side.manager,
+        directory=ground.databases.threads,
+        catalogue=side.catalogue,
+        backend=side.backends.default,
+        statistics=ground.statistics,
+        metrics=ground.metrics.page,
+        in_flight=lambda: side.manager.in_flight_count,
+        clock=CLOCK,
+        identifiers=IDENTIFIERS,
+        version=version(),
+        engines=engines,
+        tokens=tuple(token.get_secret_value() for token in settings.api_tokens),
+        max_body_bytes=settings.max_body_bytes,
+        scrub=Scrubber(settings.secrets),
+        lifecycle=lifecycle,
+    )
+    await serve(
+        create_app(parts),
+        listener,
+        stop=ground.stop,
+        lifecycle=lifecycle,
+        drain=lambda: side.manager.drain(seconds=settings.drain_seconds),
+    )
+
+
+def _announce(
+    ground: Ground,
+    *parts: str,
+    listener: socket.socket | None = None,
+    side: AssistantSide | None = None,
+) -> None:
+    line = startup_line(
+        ground.settings,
+        parts=parts,
+        address=address_of(listener) if listener else "",
+        backend=side.backends.default.identity if side else None,
+        catalogue=side.catalogue if side else None,
+    )
+    LOGGER.info("%s", line)
+
+
+async def simulate_openai(
+    settings: Settings, *, answers: Literal["echo", "script", "local"], switches: Mapping[str, Any]
+) -> None:
+    """Serve OpenAI's API, simulated, until the program is told to stop."""
+    with closing(_listener(settings)) as listener:
+        async with (
+            stop_on_signals() as stop,
+            bootstrap.open_simulated_openai(settings, answers=answers, switches=switches) as app,
+        ):
+            address = address_of(listener)
+            LOGGER.info("Set OPENAI_BASE_URL=%s/v1 and any OPENAI_API_KEY to use it", address)
+            await serve(
+                app,
+                listener,
+                stop=stop,
+                lifecycle=Lifecycle(),
+                drain=_nothing,
+                name="The simulated OpenAI",
+            )
+
+
+async def _nothing() -> None:
+    """End at once: nothing that is simulated need be kept."""

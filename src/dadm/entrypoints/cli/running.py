@@ -1,0 +1,93 @@
+"""How a command runs: settings, log and database around it, and one event loop."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dadm.domain.errors import DadmError, SettingsError
+from dadm.entrypoints.cli.failures import only_known
+from dadm.entrypoints.cli.options import settings_with
+
+if TYPE_CHECKING:
+    from dadm.ports.engine import ProcessRuntime
+    from dadm.ports.store import ThreadStore
+    from dadm.settings import Settings
+
+LOGGER = logging.getLogger("dadm.cli")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a command works on while the database is open."""
+
+    settings: "Settings"
+    engine: "ProcessRuntime"
+    threads: "ThreadStore"
+
+
+def with_database(
+    work: Callable[[Opened], Awaitable[T]], *, database: str | None, **given: Any
+) -> T:
+    """Do `work` on the engine and the threads that the settings name.
+
+    Raises:
+        SettingsError: A setting is wrong, or the database would end with this command.
+        DadmError: As `work` raises it.
+    """
+    settings = settings_with(database_url=database, **given)
+    if settings.database_url.get_secret_value().startswith("memory:"):
+        msg = (
+            "A database in memory holds nothing that other commands left there. Set "
+            "DADM_DATABASE_URL or --database to sqlite:///file or postgresql://…"
+        )
+        raise SettingsError(msg)
+    return run(settings, _opened(work, settings))
+
+
+def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = True) -> T:
+    """Run `work` to its end; what it raises holds no secrets.
+
+    Args:
+        settings: For the log and the secrets.
+        work: What to do.
+        is_quiet: Log warnings alone, unless a level was set.
+
+    Raises:
+        DadmError: As `work` raises it, by itself or in a group.
+    """
+    from dadm.bootstrap import start_logging
+    from dadm.settings import unknown_variables
+
+    if is_quiet and "level" not in settings.log.model_fields_set:
+        quiet = settings.log.model_copy(update={"level": "warning"})
+        settings = settings.model_copy(update={"log": quiet})
+    scrub = start_logging(settings)
+    for sentence in unknown_variables():
+        if is_quiet:
+            print(f"Warning: {sentence}", file=sys.stderr)
+        else:
+            LOGGER.warning("%s", sentence)
+    try:
+        return asyncio.run(work)
+    except BaseExceptionGroup as group:
+        error = only_known(group)
+        if error is None:
+            raise
+        error.args = (scrub(error.message),)
+        raise error from group
+    except DadmError as error:
+        error.args = (scrub(error.message),)
+        raise
+
+
+async def _opened(work: Callable[[Opened], Awaitable[T]], settings: "Settings") -> T:
+    from dadm.bootstrap import embedded_engine, open_databases
+
+    async with open_databases(settings) as databases:
+        engine = embedded_engine(settings, databases.processes)
+        return await work(Opened(settings=settings, engine=engine, threads=databases.threads))
