@@ -259,6 +259,23 @@ async def test_a_server_is_asked_for_its_context_until_it_tells_and_not_for_ever
     assert server.paths.count("/v1/models") == 2
 
 
+async def test_without_a_model_it_is_the_first_that_the_server_lists(server: ChatServer) -> None:
+    server.models = [{"id": "one"}, {"id": "two"}]
+    async with chat_at(server, model="", context_tokens=4096) as backend:
+        await answer(backend, ON, "Who?")
+        await answer(backend, ON, "Why?")
+
+    assert [request["model"] for request in server.requests] == ["one", "one"]
+    assert server.paths.count("/v1/models") == 1
+
+
+async def test_without_a_model_a_server_that_lists_none_is_named(server: ChatServer) -> None:
+    server.models = []
+    async with chat_at(server, model="") as backend:
+        with pytest.raises(BackendMisconfigured, match="DADM_CHAT__MODEL"):
+            await events_of(backend, question(ON, "Who?"))
+
+
 async def test_the_context_that_is_set_is_not_asked_for(server: ChatServer) -> None:
     async with chat_at(server, context_tokens=4096) as backend:
         assert backend.history_characters == 4 * 4096

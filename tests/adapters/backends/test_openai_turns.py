@@ -286,6 +286,14 @@ def test_the_identity_names_the_account_where_it_is_set() -> None:
     )
 
 
+def test_the_identity_keeps_the_name_that_was_given_to_the_account() -> None:
+    def identity(key: str) -> BackendIdentity:
+        return OpenAIConversations(model="m", api_key=key, account="board|2").identity
+
+    assert identity("sk-one") == identity("sk-two")
+    assert BackendIdentity.parse(str(identity("sk-one"))) == identity("sk-one")
+
+
 def test_the_identity_is_else_a_print_of_the_key_and_the_address_bare() -> None:
     def identity(key: str) -> BackendIdentity:
         return OpenAIConversations(

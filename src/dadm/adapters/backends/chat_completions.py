@@ -1,8 +1,6 @@
 """ChatCompletions: threads on any server that speaks OpenAI's chat completions and keeps nothing."""
 
-import inspect
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -10,10 +8,15 @@ from uuid import uuid4
 
 import httpx2
 import openai
-from openai.resources.chat.completions import AsyncCompletions
 
 from dadm.adapters.backends.chat_answers import Spoken
-from dadm.adapters.backends.chat_context import ContextTold
+from dadm.adapters.backends.chat_context import ASSUMED_TOKENS, ServedModels
+from dadm.adapters.backends.chat_requests import (
+    answer_limit,
+    chat_request,
+    check_assistant,
+    parameter_names,
+)
 from dadm.adapters.backends.keeping_nothing import KeepsNothing
 from dadm.adapters.backends.openai_client import (
     EventStream,
@@ -24,8 +27,6 @@ from dadm.adapters.backends.openai_client import (
     timeouts,
 )
 from dadm.adapters.backends.openai_errors import ErrorTable
-from dadm.adapters.backends.openai_requests import answer_format
-from dadm.domain.assistant import Assistant
 from dadm.domain.errors import BackendMisconfigured, ConversationTooLong, OutcomeUnknown
 from dadm.domain.thread import BackendIdentity
 from dadm.domain.token_estimate import fewest_tokens, most_tokens
@@ -36,19 +37,10 @@ KEY_SETTING = "DADM_CHAT__API_KEY"
 ADDRESS_SETTING = "DADM_CHAT__BASE_URL"
 CONTEXT_SETTING = "DADM_CHAT__CONTEXT_TOKENS"
 
-ASSUMED_CONTEXT_TOKENS = 8192
-CONTEXT_QUESTIONS = 2
-"""How often a server is asked for its context: Ollama tells it only after the first question."""
 CHARACTERS_PER_TOKEN = 4
 TOKENS_AROUND_MESSAGE = 6
 """What a chat template puts around a message, at most."""
 
-SET_BY_DADM = frozenset(
-    {"messages", "metadata", "model", "n", "response_format", "store", "stream", "stream_options"}
-    | {"function_call", "functions", "tool_choice", "tools"}
-)
-OF_THE_SDK = frozenset({"self", "extra_headers", "extra_query", "timeout"})
-ANSWER_LIMITS = ("max_completion_tokens", "max_tokens")
 NOTHING = Window(exchanges=(), left_out=0)
 NO_KEY = "none"
 """Sent where there is no key, so that the SDK does not take OpenAI's from the environment."""
@@ -78,7 +70,7 @@ class ChatCompletions(KeepsNothing):
 
         Args:
             base_url: Of the API, usually ending in `/v1`.
-            model: For assistants that name none.
+            model: For assistants that name none; the first that the server lists for `""`.
             api_key: Where the server asks for one.
             context_tokens: What the model takes in and puts out in all; by default what the
                 server tells, else 8192.
@@ -94,9 +86,6 @@ class ChatCompletions(KeepsNothing):
         """
         super().__init__(new_id)
         self._model = model
-        self._context_tokens = context_tokens
-        self._told: dict[str, int] = {}
-        self._times_asked: Counter[str] = Counter()
         self._answer_tokens = answer_tokens
         self._turn_timeout_seconds = turn_timeout_seconds
         self._owns_http_client = http_client is None
@@ -119,7 +108,7 @@ class ChatCompletions(KeepsNothing):
             window_hint=f"Set {CONTEXT_SETTING} to what the model really takes in.",
         )
         self._identity = BackendIdentity(adapter="chat", address=shown_address(address))
-        self._context = ContextTold(self._client, self._errors)
+        self._served = ServedModels(self._client, self._errors, context_tokens=context_tokens)
 
     async def __aenter__(self) -> Self:
         """Cost nothing: connections open with the first request."""
@@ -143,81 +132,46 @@ class ChatCompletions(KeepsNothing):
     @property
     def history_characters(self) -> int:
         """About what fits the default model's context, as far as it is known by now."""
-        return CHARACTERS_PER_TOKEN * (self._known_context(self._model) or ASSUMED_CONTEXT_TOKENS)
+        return CHARACTERS_PER_TOKEN * (self._served.known_context(self._model) or ASSUMED_TOKENS)
 
     @staticmethod
     def parameter_names() -> frozenset[str]:
-        """Give the names that an assistant's `parameters` may have.
-
-        `extra_body` holds what a server takes beyond OpenAI's own parameters.
-        """
-        signature = inspect.signature(AsyncCompletions.create)
-        return frozenset(signature.parameters) - SET_BY_DADM - OF_THE_SDK
+        """Give the names that an assistant's `parameters` may have."""
+        return parameter_names()
 
     @asynccontextmanager
     async def take_turn(self, question: Question) -> AsyncGenerator[AsyncIterator[TurnEvent], None]:
         """Ask by one streamed completion; see the port."""
-        self._check(question.assistant)
-        shown = await self._fit(question)
+        check_assistant(question.assistant)
+        model = question.assistant.model or self._model or await self._served.first()
+        shown = await self._fit(question, model)
         stream = EventStream(self._errors, seconds=self._turn_timeout_seconds)
         sent = self._client.chat.completions.create(
-            **self._request(question, shown),
+            **chat_request(question, shown, model=model),
             stream=True,
             stream_options={"include_usage": True},
             timeout=timeouts(self._turn_timeout_seconds),
         )
-        context = self._known_context(question.assistant.model or self._model)
+        context = self._served.known_context(model)
         async with (
             stream.opened(sent) as chunks,
             aclosing(self._turn_events(shown, stream, chunks, context)) as turn,
         ):
             yield turn
 
-    def _check(self, assistant: Assistant) -> None:
-        extra = assistant.parameters.get("extra_body")
-        names = {*assistant.parameters, *(extra if isinstance(extra, Mapping) else ())}
-        unknown = ({*assistant.parameters} - self.parameter_names()) | (names & SET_BY_DADM)
-        if unknown:
-            text = (
-                f"Assistant {assistant.name!r} sets {', '.join(sorted(unknown))}, which chat "
-                "completions do not have or DADM sets itself. Remove it from the parameters; what "
-                "only this server knows goes into extra_body."
-            )
-            raise BackendMisconfigured(text)
-        if assistant.tools:
-            text = (
-                f"Assistant {assistant.name!r} has tools. Chat completions host none; "
-                "take them out, or use the openai backend."
-            )
-            raise BackendMisconfigured(text)
-
-    def _request(self, question: Question, shown: MessagesShown) -> dict[str, Any]:
-        assistant = question.assistant
-        request: dict[str, Any] = {
-            **assistant.parameters,
-            "model": assistant.model or self._model,
-            "messages": [
-                {"role": message.role.value, "content": message.text} for message in shown.messages
-            ],
-        }
-        if question.answer_schema is not None:
-            inner = answer_format(assistant, question.answer_schema)
-            kind = inner.pop("type")
-            request["response_format"] = {"type": kind, kind: inner}
-        return request
-
-    async def _fit(self, question: Question) -> MessagesShown:
+    async def _fit(self, question: Question, model: str) -> MessagesShown:
         """Choose what is shown: the question, and as much of the thread as fits beside it.
 
         Raises:
             ConversationTooLong: The question does not fit even alone.
         """
         assistant = question.assistant
-        context = await self._context_of(assistant.model or self._model)
-        shown = messages_shown(
+        context = await self._served.context(model)
+        answer = answer_limit(assistant) or min(self._answer_tokens, context // 2)
+        alone = messages_shown(
             instructions=assistant.instructions, window=NOTHING, prompt=question.prompt
         )
-        room = context - self._answer_limit(assistant, context) - sum(map(_most_tokens, shown))
+        room = context - answer - sum(map(_most_tokens, alone))
         if room < 0:
             text = (
                 f"The question and the instructions alone take up to {-room} tokens more than the "
@@ -232,22 +186,6 @@ class ChatCompletions(KeepsNothing):
             ),
             left_out=question.history.left_out + window.left_out,
         )
-
-    def _answer_limit(self, assistant: Assistant, context: int) -> int:
-        limits = (assistant.parameters.get(name) for name in ANSWER_LIMITS)
-        usual = min(self._answer_tokens, context // 2)
-        return next((limit for limit in limits if isinstance(limit, int)), usual)
-
-    def _known_context(self, model: str) -> int | None:
-        return self._context_tokens or self._told.get(model)
-
-    async def _context_of(self, model: str) -> int:
-        if not self._known_context(model) and self._times_asked[model] < CONTEXT_QUESTIONS:
-            self._times_asked[model] += 1
-            told = await self._context.tokens(model)
-            if told is not None:
-                self._told[model] = told
-        return self._known_context(model) or ASSUMED_CONTEXT_TOKENS
 
     async def _turn_events(
         self,
@@ -289,10 +227,11 @@ class ChatCompletions(KeepsNothing):
 
     async def ping(self) -> str:
         """List the server's models."""
-        offered = [str(each.get("id")) for each in await self._context.models()]
-        if self._model in offered:
-            return f"{self._errors.service} offers {self._model}."
-        return f"{self._errors.service} answers; it does not list the model {self._model!r}."
+        offered = [str(each.get("id")) for each in await self._served.models()]
+        model = self._model or await self._served.first()
+        if model in offered:
+            return f"{self._errors.service} offers {model}."
+        return f"{self._errors.service} answers; it does not list the model {model!r}."
 
 
 def _most_tokens(message: Message) -> int:

@@ -1,5 +1,6 @@
-"""How many tokens a chat server's model takes in, where the server tells."""
+"""Which models a chat server offers and how much they take in, as far as the server tells."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -7,9 +8,15 @@ import httpx2
 import openai
 
 from dadm.adapters.backends.openai_errors import ErrorTable
-from dadm.domain.errors import BackendUnavailable, OutcomeUnknown
+from dadm.domain.errors import BackendMisconfigured, BackendUnavailable, OutcomeUnknown
 
 Json: TypeAlias = Mapping[str, Any]
+
+MODEL_SETTING = "DADM_CHAT__MODEL"
+
+ASSUMED_TOKENS = 8192
+QUESTIONS = 2
+"""How often a server is asked for a context: Ollama tells it only after a model's first question."""
 
 OF_A_MODEL = ("max_model_len", "context_length", "context_window", "max_context_length")
 """What vLLM and SGLang, OpenRouter, Groq, and Mistral call it in their lists of models."""
@@ -19,21 +26,54 @@ OLLAMA = "library"
 """What the servers say who owns their models."""
 
 
-class ContextTold:
-    """Asks a server for the context of a model; changes nothing there."""
+class ServedModels:
+    """Asks a server about its models, remembers what it said, and changes nothing there."""
 
-    def __init__(self, client: openai.AsyncOpenAI, errors: ErrorTable) -> None:
-        """Ask through `client`."""
+    def __init__(
+        self, client: openai.AsyncOpenAI, errors: ErrorTable, *, context_tokens: int | None
+    ) -> None:
+        """Ask through `client`; `context_tokens`, where set, is believed instead."""
         self._client = client
         self._errors = errors
+        self._context_tokens = context_tokens
+        self._told: dict[str, int] = {}
+        self._times_asked: Counter[str] = Counter()
+        self._first = ""
 
-    async def tokens(self, model: str) -> int | None:
-        """Give the context of `model`; None where the server does not tell, or not yet.
+    async def first(self) -> str:
+        """Give the first model that the server lists.
+
+        Raises:
+            BackendUnavailable: The server did not answer.
+            BackendMisconfigured: It lists none, or cannot be asked at its address.
+        """
+        if not self._first:
+            offered = await self.models()
+            self._first = str(offered[0].get("id") or "") if offered else ""
+        if not self._first:
+            text = f"{self._errors.service} lists no models: set {MODEL_SETTING}."
+            raise BackendMisconfigured(text)
+        return self._first
+
+    def known_context(self, model: str) -> int | None:
+        """Give the context of `model`, in tokens, if it is known by now."""
+        return self._context_tokens or self._told.get(model)
+
+    async def context(self, model: str) -> int:
+        """Give the context of `model`, in tokens: as set, as the server tells, or as assumed.
 
         Raises:
             BackendUnavailable: The server did not answer.
             BackendMisconfigured: It cannot be asked at its address.
         """
+        if not self.known_context(model) and self._times_asked[model] < QUESTIONS:
+            self._times_asked[model] += 1
+            told = await self._context_of(model)
+            if told is not None:
+                self._told[model] = told
+        return self.known_context(model) or ASSUMED_TOKENS
+
+    async def _context_of(self, model: str) -> int | None:
         offered = await self.models()
         entry = next((each for each in offered if each.get("id") == model), None)
         if entry is None and len(offered) == 1:

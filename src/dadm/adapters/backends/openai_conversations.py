@@ -126,7 +126,7 @@ class OpenAIConversations:
         self._identity = BackendIdentity(
             adapter="openai",
             address=shown_address(address),
-            account=account or self._account(key),
+            account=(account or self._account(key)).replace("|", "/"),
         )
         self._errors = ErrorTable(
             service="OpenAI" if address.host == "api.openai.com" else f"OpenAI at {address.host}",
