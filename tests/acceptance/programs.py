@@ -15,7 +15,7 @@ DADM = str(Path(sys.executable).with_name("dadm"))
 SECONDS_TO_SPEAK = 30.0
 SECONDS_TO_END = 20.0
 
-LISTENS_AT = r"https?://(?:127\.0\.0\.1|\[::1\]|localhost):[1-9]\d*"
+LISTENS_AT = r"listens at (?P<address>http://127\.0\.0\.1:[1-9]\d*)"
 
 Starting: TypeAlias = Callable[..., "Program"]
 
@@ -49,7 +49,7 @@ class Program:
     @property
     def address(self) -> str:
         """Where it says that it listens; waits until it does."""
-        return self.heard(LISTENS_AT).group().replace("localhost", "127.0.0.1")
+        return self.heard(LISTENS_AT)["address"]
 
     def heard(
         self, pattern: str, *, times: int = 1, seconds: float = SECONDS_TO_SPEAK
