@@ -83,6 +83,7 @@ class ServiceOrchestrator:
         self._subscriptions: tuple[TopicSubscription, ...] = ()
         self._subscriptions_until = float("-inf")
         self._in_hand: set[asyncio.Task[None]] = set()
+        self._is_service_leaving = False
 
     @property
     def in_hand_count(self) -> int:
@@ -112,7 +113,8 @@ class ServiceOrchestrator:
                 work = self._reporting.give_back if stop.is_set() else self._work
                 for task in fetched:
                     self._take_in_hand(group, work(task))
-                if not fetched and not self._subscriptions:
+                if self._is_service_leaving or not (fetched or self._subscriptions):
+                    self._is_service_leaving = False
                     await _wait_for(stop, self._limits.poll_seconds)
             await self._drain(drain_seconds)
 
@@ -197,6 +199,8 @@ class ServiceOrchestrator:
             outcome: Outcome = completed(task, await self._service.process_task(asked))
             settled: ServiceTask | None = asked
         except ShuttingDown:
+            # Where we are not stopping ourselves, fetching at once would bring it back at once.
+            self._is_service_leaving = True
             await self._reporting.give_back(task)
             return None
         except DadmError as error:

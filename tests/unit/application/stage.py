@@ -56,12 +56,14 @@ class Wire:
     _after: dict[str, list[Exception]] = field(default_factory=dict)
     _stops: dict[str, list[tuple[asyncio.Event, asyncio.Event]]] = field(default_factory=dict)
 
-    def fail(self, method: str, error: Exception, *, is_done: bool = False, times: int = 1) -> None:
+    def fail_next(
+        self, method: str, error: Exception, *, is_done: bool = False, times: int = 1
+    ) -> None:
         """Have the next calls of `method` raise `error`, before or after they took effect."""
         faults = self._after if is_done else self._before
         faults.setdefault(method, []).extend([error] * times)
 
-    def stop(self, method: str) -> tuple[asyncio.Event, asyncio.Event]:
+    def hold_next(self, method: str) -> tuple[asyncio.Event, asyncio.Event]:
         """Hold the next call of `method` up: the first event says it is there, the second lets go."""
         events = asyncio.Event(), asyncio.Event()
         self._stops.setdefault(method, []).append(events)

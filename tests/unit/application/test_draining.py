@@ -180,7 +180,7 @@ async def test_store_that_cannot_be_used_stops_the_manager_and_not_in_silence(
 ) -> None:
     replica = await stage.replica()
     hold = stage.backend.hold_turn()
-    replica.store.fail("keep_tickets", StoreMisconfigured(), times=99)
+    replica.store.fail_next("keep_tickets", StoreMisconfigured(), times=99)
     manager = NameBasedAssistantManager(replica.world)
 
     async def run() -> None:

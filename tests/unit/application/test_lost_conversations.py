@@ -258,7 +258,7 @@ async def test_first_conversation_that_was_never_finished_is_no_previous_one(
     keeping: Stage,
 ) -> None:
     replica = await keeping.replica()
-    replica.store.fail("make_live", StoreUnavailable())
+    replica.store.fail_next("make_live", StoreUnavailable())
     with pytest.raises(StoreUnavailable):
         await replica.ask("t1")
     await asyncio.sleep(LIMITS.lease_seconds)
@@ -275,7 +275,7 @@ async def test_task_that_cannot_be_asked_any_more_after_the_rebuilding_gives_the
     replica = await keeping.replica()
     await replica.ask("t1")
     keeping.backend.lose(keeping.backend.conversation_ids[0])
-    arrived, let_go = replica.store.stop("make_live")
+    arrived, let_go = replica.store.hold_next("make_live")
     asking = keeping.begin(replica.ask("t2"))
     await arrived.wait()
     await keeping.store.close_scope(engine="embedded", tenant="", scope="p1")

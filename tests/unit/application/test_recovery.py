@@ -547,7 +547,7 @@ async def test_store_that_is_away_at_the_second_submission_leaves_the_turn_plann
     replica = await keeping.replica()
     await replica.ask("t1")
     keeping.backend.lose(keeping.backend.conversation_ids[0])
-    replica.store.fail("submit", StoreUnavailable())
+    replica.store.fail_next("submit", StoreUnavailable())
 
     with pytest.raises(StoreUnavailable):
         await replica.ask("t2")

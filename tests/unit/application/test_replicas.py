@@ -94,7 +94,7 @@ async def test_holder_that_cannot_extend_stops_before_its_lease_could_have_run_o
     hold = stage.backend.hold_turn()
     asking = stage.begin(replica.ask("t1"))
     await hold.asked.wait()
-    replica.store.fail("extend", StoreUnavailable(), times=99)
+    replica.store.fail_next("extend", StoreUnavailable(), times=99)
 
     with pytest.raises(ThreadConflict, match="in time"):
         await asking
@@ -109,7 +109,7 @@ async def test_beat_that_fails_once_is_made_up_for_by_the_next(stage: Stage) -> 
     hold = stage.backend.hold_turn()
     asking = stage.begin(replica.ask("t1"))
     await hold.asked.wait()
-    replica.store.fail("extend", StoreUnavailable())
+    replica.store.fail_next("extend", StoreUnavailable())
     await asyncio.sleep(LIMITS.lease_seconds * 2)
     hold.let_go()
 
@@ -121,7 +121,7 @@ async def test_beat_that_hangs_stops_the_holder_in_time(stage: Stage) -> None:
     hold = stage.backend.hold_turn()
     asking = stage.begin(replica.ask("t1"))
     await hold.asked.wait()
-    replica.store.stop("extend")
+    replica.store.hold_next("extend")
 
     with pytest.raises(ThreadConflict):
         await asking
@@ -163,7 +163,7 @@ async def test_holder_whose_fence_is_stale_decides_nothing(
     replica = await stage.replica()
     if error is not None:
         stage.backend.fail_turn(error)
-    arrived, let_go = replica.store.stop(decision)
+    arrived, let_go = replica.store.hold_next(decision)
     asking = stage.begin(replica.ask("t1"))
     await arrived.wait()
     await grant_to_another(stage)
@@ -178,10 +178,10 @@ async def test_holder_whose_fence_is_stale_decides_nothing(
 
 async def test_answer_of_a_stale_holder_does_not_replace_the_recorded_one(keeping: Stage) -> None:
     one, other = await keeping.replica(), await keeping.replica()
-    arrived, let_go = one.store.stop("settle")
+    arrived, let_go = one.store.hold_next("settle")
     asking = keeping.begin(one.ask("t1"))
     await arrived.wait()
-    one.store.fail("extend", StoreUnavailable(), times=99)
+    one.store.fail_next("extend", StoreUnavailable(), times=99)
     recovered = await other.ask("t1")
     let_go.set()
 
@@ -198,7 +198,7 @@ async def test_store_that_falters_for_a_moment_does_not_cost_the_answer(
     stage: Stage, *, is_done: bool
 ) -> None:
     replica = await stage.replica()
-    replica.store.fail("settle", StoreUnavailable(), is_done=is_done, times=3)
+    replica.store.fail_next("settle", StoreUnavailable(), is_done=is_done, times=3)
 
     answer = await replica.ask("t1")
 
@@ -209,7 +209,7 @@ async def test_store_that_falters_for_a_moment_does_not_cost_the_answer(
 
 async def test_answer_whose_settling_was_never_confirmed_is_replayed(stage: Stage) -> None:
     replica = await stage.replica()
-    replica.store.fail("settle", StoreUnavailable(), is_done=True, times=4)
+    replica.store.fail_next("settle", StoreUnavailable(), is_done=True, times=4)
     with pytest.raises(StoreUnavailable):
         await replica.ask("t1")
 
@@ -223,7 +223,7 @@ async def test_answer_that_could_not_be_settled_is_found_again_where_it_is_kept(
     stage: Stage,
 ) -> None:
     replica = await stage.replica()
-    replica.store.fail("settle", StoreUnavailable(), times=4)
+    replica.store.fail_next("settle", StoreUnavailable(), times=4)
     with pytest.raises(StoreUnavailable):
         await replica.ask("t1")
 
@@ -240,7 +240,7 @@ async def test_claim_that_was_not_confirmed_is_claimed_again_once_its_lease_has_
 ) -> None:
     replica = await stage.replica()
     await replica.ask("t1")
-    replica.store.fail("claim", StoreUnavailable(), is_done=True)
+    replica.store.fail_next("claim", StoreUnavailable(), is_done=True)
     with pytest.raises(StoreUnavailable):
         await replica.ask("t2")
 
@@ -265,7 +265,7 @@ async def test_thread_that_a_task_holds_is_not_handed_out(stage: Stage) -> None:
 
 async def test_first_conversation_begun_by_a_replica_that_died_is_replaced(keeping: Stage) -> None:
     one, other = await keeping.replica(), await keeping.replica()
-    arrived, _ = one.store.stop("make_live")
+    arrived, _ = one.store.hold_next("make_live")
     keeping.let_run(one.ask("t1"))
     await arrived.wait()
     await one.crash()

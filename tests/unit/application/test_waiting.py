@@ -142,7 +142,7 @@ async def test_ticket_that_could_not_be_kept_once_is_kept_by_the_next_beat(stage
     first = stage.begin(one.ask("t1"))
     await hold.asked.wait()
     second = stage.begin(one.ask("t2"))
-    one.store.fail("keep_tickets", StoreUnavailable())
+    one.store.fail_next("keep_tickets", StoreUnavailable())
     await asyncio.sleep(LIMITS.ticket_seconds * 1.4)
     third = stage.begin(other.ask("t3"))
     await asyncio.sleep(1)
@@ -175,7 +175,7 @@ async def test_store_that_fails_one_waiting_task_leaves_the_line_moving(stage: S
     replica = await stage.replica()
     hold = stage.backend.hold_turn()
     waiting = await tasks_in_line(stage, replica, 3)
-    replica.store.fail("look_up", StoreUnavailable())
+    replica.store.fail_next("look_up", StoreUnavailable())
     hold.let_go()
 
     outcomes = await settled(*waiting)

@@ -1,0 +1,140 @@
+"""Threads of ended instances: closed once the engine says so, and none forgotten."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from dadm.application.thread_cleanup import BATCH, ThreadCleanup
+from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
+from dadm.domain.thread import ThreadState
+from dadm.ports.engine import EndedInstance, InstanceState, ProcessHistory
+from dadm.ports.observer import EngineTrouble, ThreadsClosed
+from dadm.ports.store import ThreadDirectory
+from tests.builders import NOON
+from tests.unit.application.stage import Replica, Stage, Wire
+from tests.unit.application.task_board import TaskBoard
+
+
+def ended(position: int, instance_id: str, *, tenant: str = "") -> EndedInstance:
+    return EndedInstance(
+        position=position,
+        instance_id=instance_id,
+        tenant=tenant,
+        state=InstanceState.COMPLETED,
+        ended_at=NOON,
+    )
+
+
+class Work:
+    """A cleanup between a board's record of ended instances and the stage's store."""
+
+    def __init__(self, stage: Stage, replica: Replica) -> None:
+        self.stage = stage
+        self.replica = replica
+        self.board = TaskBoard()
+        self.engine = Wire(self.board)
+        self.store = Wire(stage.store)
+        self.cleanup = ThreadCleanup(
+            engine_id="embedded",
+            history=cast("ProcessHistory", self.engine),
+            directory=cast("ThreadDirectory", self.store),
+            observer=replica,
+        )
+
+
+@pytest.fixture
+async def work(forgetful: Stage) -> Work:
+    return Work(forgetful, await forgetful.replica())
+
+
+async def test_threads_of_an_ended_instance_are_closed_and_those_of_others_stay(work: Work) -> None:
+    for assistant in ("analyst", "critic"):
+        await work.replica.ask(f"of {assistant}", assistant=assistant)
+    await work.replica.ask("t1", process_instance_id="p2")
+    await work.replica.ask("t1", tenant="acme")
+    await work.replica.ask("t1", engine="camunda")
+    work.board.ended = [ended(1, "p1")]
+
+    assert await work.cleanup.close_ended() == 1
+
+    closed = [each.key for each in await work.stage.threads() if each.state is ThreadState.CLOSED]
+    assert [(key.engine, key.tenant, key.scope) for key in closed] == [("embedded", "", "p1")] * 2
+    assert [event.count for event in work.replica.told(ThreadsClosed)] == [2]
+    with pytest.raises(ThreadClosed):
+        await work.replica.ask("t2")
+    assert not work.board.ended
+
+
+async def test_closing_again_changes_and_tells_nothing(work: Work) -> None:
+    await work.replica.ask("t1")
+    work.board.ended = [ended(1, "p1"), ended(2, "p1"), ended(3, "unknown")]
+
+    assert await work.cleanup.close_ended() == 3
+    assert await work.cleanup.close_ended() == 0
+
+    assert len(work.replica.told(ThreadsClosed)) == 1
+
+
+async def test_tenant_of_the_instance_is_that_of_its_threads(work: Work) -> None:
+    await work.replica.ask("t1", tenant="acme")
+    work.board.ended = [ended(1, "p1", tenant="acme")]
+
+    await work.cleanup.close_ended()
+
+    assert (await work.stage.thread()).state is ThreadState.CLOSED
+
+
+async def test_record_is_dropped_only_after_the_threads_were_closed(work: Work) -> None:
+    await work.replica.ask("t1")
+    work.board.ended = [ended(1, "p1")]
+    work.store.fail_next("close_scope", StoreUnavailable())
+
+    with pytest.raises(StoreUnavailable):
+        await work.cleanup.close_ended()
+
+    assert work.board.ended
+    await work.cleanup.close_ended()
+    assert (await work.stage.thread()).state is ThreadState.CLOSED
+    assert not work.board.ended
+
+
+async def test_running_follows_the_engine_until_it_is_stopped(work: Work) -> None:
+    for number in range(3):
+        await work.replica.ask("t1", process_instance_id=f"p{number}")
+    work.board.ended = [ended(number, f"p{number % 3}") for number in range(1, BATCH + 3)]
+    stop = asyncio.Event()
+    running = work.stage.begin(work.cleanup.run(stop))
+    await asyncio.sleep(0.9)
+    assert not work.board.ended
+    await work.replica.ask("t1", process_instance_id="late")
+    work.board.ended = [ended(BATCH + 9, "late")]
+    await asyncio.sleep(1.5)
+    stop.set()
+    await running
+
+    assert {thread.state for thread in await work.stage.threads()} == {ThreadState.CLOSED}
+    assert work.engine.calls["ended_instances"] <= 7
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("Away."), StoreUnavailable("Away.")])
+async def test_trouble_is_told_when_it_begins_and_when_it_ends(
+    work: Work, error: Exception
+) -> None:
+    await work.replica.ask("t1")
+    work.board.ended = [ended(1, "p1")]
+    wire, method = (
+        (work.engine, "ended_instances")
+        if isinstance(error, EngineUnavailable)
+        else (work.store, "close_scope")
+    )
+    wire.fail_next(method, error, times=3)
+    stop = asyncio.Event()
+    running = work.stage.begin(work.cleanup.run(stop))
+    await asyncio.sleep(10)
+    stop.set()
+    await running
+
+    assert (await work.stage.thread()).state is ThreadState.CLOSED
+    told = work.replica.told(EngineTrouble)
+    assert [(each.reason, each.is_over) for each in told] == [("Away.", False), ("", True)]
