@@ -1,5 +1,7 @@
 """Short ways to write BPMN in tests."""
 
+import itertools
+
 _NAMESPACES = (
     'xmlns:bpmn="http://www.omg.org/spec/BPMN/20100524/MODEL" '
     'xmlns:camunda="http://camunda.org/schema/1.0/bpmn" '
@@ -83,7 +85,7 @@ def flows(*chains: str) -> str:
     written = []
     for chain in chains:
         names = [name.strip() for name in chain.split(">")]
-        written += [flow(a, b) for a, b in zip(names, names[1:], strict=False)]
+        written += [flow(a, b) for a, b in itertools.pairwise(names)]
     return "\n".join(written)
 
 
@@ -98,7 +100,9 @@ def flow(source: str, target: str, condition: str = "", *, flow_id: str = "") ->
 
 
 def timer(text: str, kind: str = "timeDuration") -> str:
-    return f"<bpmn:timerEventDefinition><bpmn:{kind}>{text}</bpmn:{kind}></bpmn:timerEventDefinition>"
+    return (
+        f"<bpmn:timerEventDefinition><bpmn:{kind}>{text}</bpmn:{kind}></bpmn:timerEventDefinition>"
+    )
 
 
 def boundary(

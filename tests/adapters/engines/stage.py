@@ -59,15 +59,15 @@ class Stage:
                 if element.work is not None:
                     self._topics.add(element.work.topic)
 
-    async def start(self, key: str = "p", **variables: JsonValue) -> ProcessInstance:
-        started = await self.engine.start(key, variables=variables)
+    async def start(self, process_key: str = "p", /, **variables: JsonValue) -> ProcessInstance:
+        started = await self.engine.start(process_key, variables=variables)
         self.instance_id = started.instance_id
         return started
 
     async def run(self, document: bytes, **variables: JsonValue) -> ProcessInstance:
         """Deploy a model and start it."""
         await self.deploy(document)
-        return await self.start(**variables)
+        return await self.start("p", **variables)
 
     async def fetch(self, *topics: str, lease: timedelta = LONG) -> list[LeasedTask]:
         """Lease what waits, of some topics or any, and hold it; give all that is held."""

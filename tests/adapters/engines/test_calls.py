@@ -183,8 +183,7 @@ async def test_interrupting_a_call_cancels_what_was_called_however_deep(stage: S
     }
     ended = await stage.engine.ended_instances(after=0, limit=10)
     assert {each.instance_id for each in ended} == {
-        each.instance_id
-        for each in await stage.engine.instances(state=InstanceState.CANCELLED)
+        each.instance_id for each in await stage.engine.instances(state=InstanceState.CANCELLED)
     }
 
 

@@ -232,7 +232,7 @@ async def test_a_completion_that_leads_to_an_uncaught_error_end_is_refused(stage
     )
     held = await stage.take("A")
 
-    with pytest.raises(EngineRejected, match="threw the error X. Nothing catches it"):
+    with pytest.raises(EngineRejected, match=r"threw the error X\. Nothing catches it"):
         await stage.engine.complete(held, variables={})
 
     assert await stage.engine.is_active(held)

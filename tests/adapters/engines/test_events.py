@@ -337,7 +337,9 @@ async def test_an_event_gateway_takes_the_way_of_the_message_that_comes_first(
 
 
 async def test_what_a_message_brings_is_mapped_out(stage: Stage) -> None:
-    mapped = extended("<zeebe:ioMapping><zeebe:output source='=sum' target='paid_sum'/></zeebe:ioMapping>")
+    mapped = extended(
+        "<zeebe:ioMapping><zeebe:output source='=sum' target='paid_sum'/></zeebe:ioMapping>"
+    )
     await stage.run(
         model(
             start(),

@@ -4,7 +4,17 @@ import pytest
 
 from dadm.domain.errors import EngineRejected
 from dadm.ports.engine import InstanceState
-from tests.adapters.engines.bpmn import end, extended, flow, flows, mapping, model, node, start, task
+from tests.adapters.engines.bpmn import (
+    end,
+    extended,
+    flow,
+    flows,
+    mapping,
+    model,
+    node,
+    start,
+    task,
+)
 from tests.adapters.engines.stage import Stage
 
 TURNS = 1000

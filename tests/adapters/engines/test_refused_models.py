@@ -213,7 +213,9 @@ ALLOWED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("document", [pytest.param(document, id=name) for name, document in ALLOWED])
+@pytest.mark.parametrize(
+    "document", [pytest.param(document, id=name) for name, document in ALLOWED]
+)
 def test_it_is_accepted(document: bytes) -> None:
     (read,) = read_models({"model.bpmn": document})
 

@@ -108,7 +108,9 @@ async def test_a_sub_process_has_a_scope_where_it_maps_something_in(stage: Stage
         + flows("is > A > ie")
     )
     await stage.run(
-        model(start(), node("subProcess", "sub", inner), task("B"), end(), flows("s > sub > B > e")),
+        model(
+            start(), node("subProcess", "sub", inner), task("B"), end(), flows("s > sub > B > e")
+        ),
         x=1,
     )
 
