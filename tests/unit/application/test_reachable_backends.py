@@ -1,4 +1,4 @@
-"""The backends a replica reaches: found by identity, started when needed, closed together."""
+"""Backends are started when they are needed, found by identity, and closed together."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,79 +12,64 @@ from dadm.domain.errors import BackendMisconfigured
 from dadm.domain.thread import BackendIdentity
 from dadm.ports.backend import ConversationBackend
 
-LOCAL = BackendIdentity(adapter="local")
-OPENAI = BackendIdentity(adapter="openai", address="https://h/v1", account="a")
+OPENAI = BackendIdentity(adapter="openai", address="https://host/v1", account="org/a")
+LOCAL = BackendIdentity(adapter="local", address="model.gguf")
 
 
-class Ways:
-    """Ways to two backends, which count what was started and closed."""
+class Kept:
+    """Ways to two backends, and what was opened and closed."""
 
     def __init__(self) -> None:
-        self.started: list[str] = []
-        self.closed: list[str] = []
-        self.ways = {"local": self._way(LOCAL), "openai": self._way(OPENAI)}
+        self.told: list[str] = []
 
-    def _way(
+    def way(
         self, identity: BackendIdentity
     ) -> Callable[[], AbstractAsyncContextManager[ConversationBackend]]:
         @asynccontextmanager
-        async def way() -> AsyncIterator[ConversationBackend]:
-            self.started.append(identity.adapter)
-            await asyncio.sleep(1)
+        async def open_it() -> AsyncIterator[ConversationBackend]:
+            self.told.append(f"open {identity.adapter}")
+            await asyncio.sleep(0)
             yield ScriptedBackend(identity=identity)
-            self.closed.append(identity.adapter)
+            self.told.append(f"close {identity.adapter}")
 
-        return way
+        return open_it
+
+    def backends(self) -> ReachableBackends:
+        return ReachableBackends(
+            {"openai": self.way(OPENAI), "local": self.way(LOCAL)}, default="openai"
+        )
 
 
-async def test_default_is_started_at_once_and_others_when_a_thread_needs_them() -> None:
-    ways = Ways()
-    async with ReachableBackends(ways.ways, default="openai") as backends:
+async def test_only_the_backend_of_new_threads_is_started_at_once() -> None:
+    kept = Kept()
+
+    async with kept.backends() as backends:
         assert backends.default.identity == OPENAI
-        assert ways.started == ["openai"]
-        assert (await backends.of(OPENAI)) is backends.default
-        local = await backends.of(LOCAL)
-        assert (await backends.of(LOCAL)) is local
-        assert ways.started == ["openai", "local"]
-        assert not ways.closed
-
-    assert ways.closed == ["local", "openai"]
+        assert kept.told == ["open openai"]
 
 
-async def test_backend_that_many_need_at_once_is_started_once() -> None:
-    ways = Ways()
-    async with ReachableBackends(ways.ways, default="openai") as backends:
-        found = await asyncio.gather(*(backends.of(LOCAL) for _ in range(5)))
+async def test_another_one_is_started_once_when_a_thread_needs_it_and_closed_at_the_end() -> None:
+    kept = Kept()
 
-    assert len(set(map(id, found))) == 1
-    assert ways.started == ["openai", "local"]
+    async with kept.backends() as backends:
+        found = await asyncio.gather(*(backends.of(LOCAL) for _ in range(3)))
 
-
-async def test_default_that_cannot_be_started_is_said_at_once() -> None:
-    def broken() -> AbstractAsyncContextManager[ConversationBackend]:
-        raise BackendMisconfigured("There is no key.")
-
-    backends = ReachableBackends({"openai": broken}, default="openai")
-
-    with pytest.raises(BackendMisconfigured, match="There is no key"):
-        await backends.__aenter__()
+    assert {each.identity for each in found} == {LOCAL}
+    assert kept.told == ["open openai", "open local", "close local", "close openai"]
 
 
-@pytest.mark.parametrize(
-    ("identity", "said"),
-    [
-        (
-            BackendIdentity(adapter="openai", address="https://h/v1", account="b"),
-            "under account b, but the settings now reach openai at https://h/v1 under account a",
-        ),
-        (BackendIdentity(adapter="chat"), "kept at chat, but there is no backend of that kind"),
-    ],
-)
-async def test_identity_that_is_not_reached_is_named_with_what_is(
-    identity: BackendIdentity, said: str
-) -> None:
-    async with ReachableBackends(Ways().ways, default="openai") as backends:
-        with pytest.raises(BackendMisconfigured) as raised:
-            await backends.of(identity)
+async def test_another_account_is_not_taken_for_the_one_a_thread_was_opened_under() -> None:
+    other = BackendIdentity(adapter="openai", address="https://host/v1", account="org/b")
 
-    assert said in raised.value.message
+    async with Kept().backends() as backends:
+        with pytest.raises(BackendMisconfigured) as refusal:
+            await backends.of(other)
+
+    assert "openai at https://host/v1 under account org/b" in refusal.value.message
+    assert "now reach openai at https://host/v1 under account org/a" in refusal.value.message
+
+
+async def test_a_kind_of_backend_that_there_is_not_is_named() -> None:
+    async with Kept().backends() as backends:
+        with pytest.raises(BackendMisconfigured, match="kept at abacus, but there is no backend"):
+            await backends.of(BackendIdentity(adapter="abacus"))

@@ -87,16 +87,16 @@ async def _pings(settings: "Settings") -> AsyncIterator[Ping]:
     from dadm.telemetry import Scrubber
 
     tried = [
-        ("assistants", _assistants(settings)),
-        ("database", _database(settings)),
-        ("engine", _engine(settings)),
-        ("backend", _backend(settings)),
+        ("assistants", _assistants),
+        ("database", _database),
+        ("engine", _engine),
+        ("backend", _backend),
     ]
     if settings.service_url:
-        tried.append(("service", _service(settings)))
+        tried.append(("service", _service))
     scrub = Scrubber(settings.secrets)
     for what, trying in tried:
-        found = await _ping(what, trying)
+        found = await _ping(what, trying(settings))
         yield Ping(what=what, said=scrub(found.said), exit_code=found.exit_code)
 
 
