@@ -162,12 +162,8 @@ class Asking:
                 held.thread.ref, characters=backend.history_characters
             )
         key = held.turn.key
-        live = held.thread.live
-        if live is None:
-            msg = "A turn was submitted on a thread without a conversation."
-            raise OutcomeUnknown(msg)
         return Question(
-            conversation_id=live.conversation_id,
+            conversation_id=held.thread_id,
             assistant=self._assistants.resolve(held.thread.key.assistant),
             prompt=held.turn.prompt,
             history=history,
@@ -191,9 +187,8 @@ class Asking:
         self, held: Held, backend: ConversationBackend, error: ConversationLost
     ) -> _Step:
         """Rebuild, but only if the backend confirms that the conversation is gone."""
-        question_id = held.thread.live.conversation_id if held.thread.live else None
         try:
-            is_there = question_id is None or await backend.exists(question_id)
+            is_there = await backend.exists(held.thread_id)
         except BackendError as unsure:
             await self._plan_again(held, unsure)
             raise

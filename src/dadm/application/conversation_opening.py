@@ -24,9 +24,13 @@ BUILD_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """How a turn came by its conversation, as its caller is told."""
+    """How a turn came by its conversation, as its caller is told.
+
+    `thread_id` is the new conversation's id, `""` where none was opened.
+    """
 
     change: ThreadChange
+    thread_id: str = ""
     previous_thread_id: str = ""
     copied_messages: int = 0
 
@@ -143,8 +147,7 @@ class ConversationOpening:
         sequences = [exchange.sequence for exchange in window.exchanges]
         if window.left_out and len(sequences) > 1:
             first = await self._store.exchanges(thread.ref, limit=1)
-            if first and first[0].sequence == sequences[0]:
-                del sequences[0]
+            sequences = [each for each in sequences if each != first[0].sequence]
         return sequences[0], sequences[-1]
 
     async def _fill(
@@ -197,7 +200,7 @@ class ConversationOpening:
                     assistant=key.assistant,
                 )
             )
-            return Opening(change=ThreadChange.CREATED)
+            return Opening(change=ThreadChange.CREATED, thread_id=generation.conversation_id)
         previous_id = previous.conversation_id
         self._observer.notify(
             ThreadRebuilt(
@@ -212,6 +215,7 @@ class ConversationOpening:
         )
         return Opening(
             change=ThreadChange.REBUILT,
+            thread_id=generation.conversation_id,
             previous_thread_id=previous_id,
             copied_messages=len(window.messages),
         )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from dadm.application.conversation_opening import Opening
 from dadm.application.submission import Delivery
-from dadm.domain.thread import Thread
+from dadm.domain.thread import ConversationId, Thread
 from dadm.domain.turn import Attempt, Turn
 from dadm.ports.store import Lease, Submitted
 
@@ -52,6 +52,6 @@ class Held:
         return self.delivery.task.process_instance_id
 
     @property
-    def thread_id(self) -> str:
-        """What users know the thread by."""
-        return self.thread.thread_id or ""
+    def thread_id(self) -> ConversationId:
+        """What users know the thread by; nothing is submitted on one without a conversation."""
+        return self.thread.thread_id or ConversationId("")

@@ -14,13 +14,12 @@ from dadm.domain.assistant import Assistant
 from dadm.domain.errors import (
     BackendRefused,
     InvalidTask,
-    OutcomeUnknown,
     ShuttingDown,
     ThreadConflict,
 )
 from dadm.domain.task import DEFAULT_ENGINE, ServiceTask, refuse_unusable_scope
 from dadm.domain.thread import GenerationReason, Thread, ThreadKey
-from dadm.domain.turn import TurnKey, TurnState
+from dadm.domain.turn import TurnKey
 from dadm.ports.assistant_service import TaskAnswer
 from dadm.ports.observer import TaskReceived, ThreadReused
 from dadm.ports.store import ThreadGranted, ThreadHeld
@@ -51,13 +50,13 @@ class NameBasedAssistantManager:
         self._running: dict[_Delivered, asyncio.Task[TurnResult | Exception]] = {}
         self._group = asyncio.TaskGroup()
         self._background = AsyncExitStack()
-        self._ticket_keeping: asyncio.Task[None] | None = None
         self._is_draining = False
 
     async def __aenter__(self) -> Self:
         """Begin to take turns."""
         await self._background.enter_async_context(self._group)
-        self._ticket_keeping = self._group.create_task(self._turns.keep_tickets())
+        # Leaving undoes this in turn: first no more tickets are kept, then the group is empty.
+        self._background.callback(self._group.create_task(self._turns.keep_tickets()).cancel)
         return self
 
     async def __aexit__(
@@ -75,8 +74,6 @@ class NameBasedAssistantManager:
             # Only where this waiting itself was cancelled are there any left.
             for turn in self._running.values():
                 turn.cancel()
-            if self._ticket_keeping is not None:
-                self._ticket_keeping.cancel()
             await self._background.aclose()
 
     @property
@@ -210,26 +207,13 @@ class NameBasedAssistantManager:
         try:
             reason = await self._reason_to_open(thread)
             if reason is None:
-                self._tell_reused(thread, process_instance_id)
-            else:
-                await self._opening.open(
-                    granted.lease, thread, reason=reason, process_instance_id=process_instance_id
-                )
+                return self._reused(thread, process_instance_id)
+            opening = await self._opening.open(
+                granted.lease, thread, reason=reason, process_instance_id=process_instance_id
+            )
+            return opening.thread_id
         finally:
             await self._world.store.release(granted.lease)
-        found = await self._world.store.look_up(
-            thread.key,
-            TurnKey(
-                engine=thread.key.engine,
-                tenant=thread.key.tenant,
-                scope=thread.key.scope,
-                task_id="",
-            ),
-        )
-        if found.thread is None or found.thread.thread_id is None:
-            msg = "The thread has no conversation although one was just opened for it."
-            raise OutcomeUnknown(msg)
-        return found.thread.thread_id
 
     async def _reason_to_open(self, thread: Thread) -> GenerationReason | None:
         if thread.live is None:
@@ -239,20 +223,22 @@ class NameBasedAssistantManager:
             return None
         return GenerationReason.LOST
 
-    def _tell_reused(self, thread: Thread, process_instance_id: str) -> None:
+    def _reused(self, thread: Thread, process_instance_id: str) -> str:
+        thread_id = thread.thread_id or ""
         self._world.observer.notify(
             ThreadReused(
                 process_instance_id=process_instance_id,
-                thread_id=thread.thread_id or "",
+                thread_id=thread_id,
                 assistant=thread.key.assistant,
             )
         )
+        return thread_id
 
     def _answer(self, task: ServiceTask, result: TurnResult) -> TaskAnswer:
         turn = result.turn
         if turn.refusal is not None:
             raise BackendRefused(turn.refusal.reason)
-        if turn.state is TurnState.ABANDONED or turn.answer is None or turn.settled_at is None:
+        if turn.answer is None or turn.settled_at is None:
             msg = f"A person abandoned the turn of task {task.task_id}; it has no answer."
             raise BackendRefused(msg)
         thread = result.thread

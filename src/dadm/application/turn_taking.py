@@ -11,8 +11,9 @@
 Who holds a thread's lease decides about it; `LeaseKeeper` keeps the lease by heartbeat and stops
 the work before the lease could have run out. `submitted` is durable before a request leaves, the
 run's name is recorded as soon as the backend gives it, and the answer is settled together with
-the release of the lease. A permit bounds concurrent turns and is held only while a turn holds
-its thread, so that tasks waiting for one thread never delay another.
+the release of the lease. A turn that recovery proves unasked keeps its place: another task that
+found it gives way. A permit bounds concurrent turns and is held only while a turn holds its
+thread, so that tasks waiting for one thread never delay another.
 
 Nothing here relies on `finally` or `except` running: a replica that vanishes at any await leaves
 the store as the next holder expects it.

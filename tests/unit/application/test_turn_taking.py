@@ -1,6 +1,7 @@
 """Turns on threads: one question and one answer per task, on the thread it belongs to."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -438,3 +439,16 @@ async def test_outcome_that_was_reported_is_noted_on_the_turn(stage: Stage) -> N
 
     assert (await stage.turn(task)).is_reported
     assert str((await stage.turn(task)).ref) == answer.turn_id
+
+
+async def test_turn_that_a_person_abandoned_has_no_answer_and_is_not_asked(stage: Stage) -> None:
+    replica = await stage.replica()
+    stage.backend.fail_turn(BackendUnavailable())
+    await settled(replica.ask("t1"))
+    record = stage.store._records.turns[(await stage.turn()).ref]
+    record.turn = replace(record.turn, state=TurnState.ABANDONED)
+
+    with pytest.raises(BackendRefused, match="abandoned"):
+        await replica.ask("t1")
+
+    assert not stage.asked
