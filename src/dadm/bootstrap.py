@@ -63,30 +63,18 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
 
             yield Databases(threads=MemoryStore(CLOCK), processes=MemoryProcessStore(CLOCK))
         elif url.startswith("sqlite:"):
-            from dadm.adapters.stores.sqlite import (
-                SqliteProcessStore,
-                SqliteStore,
-                open_sqlite,
-            )
+            from dadm.adapters.stores.sqlite import SqliteProcessStore, SqliteStore, open_sqlite
 
-            path = sqlite_path(url)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # sqlite:///relative, or sqlite:////absolute
+            path = Path(url.removeprefix("sqlite:///")).expanduser()
             file = await stack.enter_async_context(open_sqlite(path))
             yield Databases(threads=SqliteStore(file), processes=SqliteProcessStore(file))
         else:
-            from dadm.adapters.stores.postgres import (
-                PostgresProcessStore,
-                PostgresStore,
-                open_postgres,
-            )
+            from dadm.adapters.stores import postgres as pg
 
-            server = await stack.enter_async_context(open_postgres(url))
-            yield Databases(threads=PostgresStore(server), processes=PostgresProcessStore(server))
-
-
-def sqlite_path(url: str) -> Path:
-    """Give the file of `sqlite:///relative` or `sqlite:////absolute`."""
-    return Path(url.removeprefix("sqlite:///")).expanduser()
+            server = await stack.enter_async_context(pg.open_postgres(url))
+            processes = pg.PostgresProcessStore(server)
+            yield Databases(threads=pg.PostgresStore(server), processes=processes)
 
 
 def _openai(settings: Settings) -> OpeningBackend:

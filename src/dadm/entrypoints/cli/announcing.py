@@ -36,7 +36,8 @@ def startup_line(
     catalogue: AssistantCatalogue | None = None,
 ) -> str:
     """Say in one line what is running and with what."""
-    said = [f"DADM {version()} runs {' and '.join(parts)}"]
+    *first, last = parts
+    said = [f"DADM {version()} runs {' and '.join(filter(None, (', '.join(first), last)))}"]
     if address:
         said.append(f"listens at {address}")
     if backend is not None:

@@ -80,6 +80,8 @@ async def serve_alone(settings: Settings) -> None:
 
 async def run_everything(settings: Settings) -> None:
     """Run engine, orchestrator and service; tasks are answered in process and over HTTP."""
+    if settings.service_url:
+        LOGGER.warning("DADM_SERVICE_URL is for `dadm work`: here tasks are answered in process")
     with closing(_listener(settings)) as listener:
         async with open_ground(settings) as ground, _open_side(ground) as side:
             _announce(
