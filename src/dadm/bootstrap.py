@@ -65,9 +65,7 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
         elif url.startswith("sqlite:"):
             from dadm.adapters.stores.sqlite import SqliteProcessStore, SqliteStore, open_sqlite
 
-            # sqlite:///relative, or sqlite:////absolute
-            path = Path(url.removeprefix("sqlite:///")).expanduser()
-            file = await stack.enter_async_context(open_sqlite(path))
+            file = await stack.enter_async_context(open_sqlite(sqlite_path(url)))
             yield Databases(threads=SqliteStore(file), processes=SqliteProcessStore(file))
         else:
             from dadm.adapters.stores import postgres as pg
@@ -75,6 +73,11 @@ async def open_databases(settings: Settings) -> AsyncIterator[Databases]:
             server = await stack.enter_async_context(pg.open_postgres(url))
             processes = pg.PostgresProcessStore(server)
             yield Databases(threads=pg.PostgresStore(server), processes=processes)
+
+
+def sqlite_path(url: str) -> Path:
+    """Give the file of `sqlite:///relative` or `sqlite:////absolute`."""
+    return Path(url.removeprefix("sqlite:///")).expanduser()
 
 
 def _openai(settings: Settings) -> OpeningBackend:
