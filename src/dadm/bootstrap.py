@@ -92,6 +92,7 @@ def _openai(settings: Settings) -> OpeningBackend:
         project=given.project or None,
         account=given.account or None,
         use_background=given.background,
+        output_ids_are_item_ids=given.output_ids_are_item_ids,
         turn_timeout_seconds=settings.turns.turn_seconds,
     )
 

@@ -52,6 +52,11 @@ class OpenAISettings(Group):
         description="Whether requests run in the background at OpenAI, so that an answer can "
         "still be fetched after a lost connection. Not available with zero data retention.",
     )
+    output_ids_are_item_ids: bool = Field(
+        default=True,
+        description="Whether the ids in an answer are those of the conversation's items. If they "
+        "are not, each turn costs one more request, which reads the last item's id.",
+    )
 
 
 class ChatSettings(Group):
@@ -62,8 +67,11 @@ class ChatSettings(Group):
     model: str = Field(
         default="", description="The model; without one, the first that the server lists."
     )
-    context_tokens: int = Field(
-        default=8192, ge=512, description="How many tokens the server really shows the model."
+    context_tokens: int | None = Field(
+        default=None,
+        ge=512,
+        description="How many tokens the server really shows the model; without it, what the "
+        "server tells, else 8192.",
     )
 
 
