@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from dadm.adapters.assistant_files import read_assistant
 from dadm.adapters.engines.embedded.models.reading import read_models
 from dadm.domain.thread import GenerationReason
+from dadm.domain.turn import LEGAL_CHANGES
 from dadm.entrypoints.cli.app import build
 from dadm.entrypoints.openai_service.messages import ProcessTaskRequest
 from dadm.ports.observer import Event, TaskReceived, ThreadCreated, ThreadRebuilt, ThreadReused
@@ -221,6 +222,19 @@ def test_the_page_of_the_service_lists_every_metric_and_no_other() -> None:
     }
 
     assert listed == counted
+
+
+def test_the_drawn_states_of_a_turn_are_its_legal_changes() -> None:
+    (drawing,) = [
+        block
+        for block in blocks(DOCS / "architecture.md", "mermaid")
+        if "stateDiagram" in block and "submitted" in block
+    ]
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+):", drawing, re.MULTILINE))
+
+    assert drawn == {
+        (before.value, after.value) for before, may in LEGAL_CHANGES.items() for after in may
+    }
 
 
 @pytest.mark.parametrize("page", ["openai_service.md", "service_architecture.md"])
