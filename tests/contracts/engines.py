@@ -1,0 +1,177 @@
+"""What the contract suite of engines asks for: an engine of each kind, with tasks to offer."""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from dadm.adapters.engines.embedded import EmbeddedEngine
+from dadm.adapters.engines.memory import MemoryEngine
+from dadm.domain.json import JsonObject
+from dadm.ports.clock import Clock, Identifiers
+from dadm.ports.engine import (
+    InstanceState,
+    LeasedTask,
+    ProcessHistory,
+    ServiceTasks,
+    TopicSubscription,
+)
+from dadm.ports.process_store import ProcessStore
+from tests.adapters.engines.bpmn import (
+    boundary,
+    caught,
+    end,
+    error,
+    extended,
+    flows,
+    model,
+    node,
+    properties,
+    start,
+    task,
+)
+from tests.builders import make_leased_task
+
+CAUGHT = "CAUGHT"
+LONG = timedelta(hours=1)
+AT_ONCE = timedelta(0)
+"""A lease of that length has run out when the next call looks at it."""
+
+
+class Engine(ServiceTasks, ProcessHistory, Protocol):
+    """The roles that the suite asks about."""
+
+
+class EngineUnderTest(ABC):
+    """An engine and another one on the same tasks, and what a test does from outside."""
+
+    engine: Engine
+    other: Engine
+
+    @abstractmethod
+    async def offer(
+        self,
+        topic: str = "alpha",
+        *,
+        key: str = "p",
+        tenant: str = "",
+        priority: int = 0,
+        variables: JsonObject | None = None,
+    ) -> str:
+        """Have a task wait for a worker, in an instance of its own; give the instance's id."""
+
+    @abstractmethod
+    async def cancel(self, instance_id: str) -> None:
+        """End an instance behind the worker's back."""
+
+    @abstractmethod
+    async def retry(self, task: LeasedTask, retries: int) -> None:
+        """Resolve the task's incident, as a person does."""
+
+    async def fetch(
+        self,
+        *topics: str,
+        most: int = 100,
+        lease: timedelta = LONG,
+        keys: tuple[str, ...] = (),
+        tenants: tuple[str, ...] = (),
+        engine: Engine | None = None,
+    ) -> Sequence[LeasedTask]:
+        return await (engine or self.engine).fetch_and_lease(
+            [
+                TopicSubscription(
+                    topic=topic,
+                    lease_duration=lease,
+                    process_definition_keys=keys,
+                    tenants=tenants,
+                )
+                for topic in topics or ("alpha",)
+            ],
+            max_tasks=most,
+            request_timeout=timedelta(0),
+        )
+
+    async def take(self, *, lease: timedelta = LONG) -> LeasedTask:
+        (taken,) = await self.fetch(lease=lease)
+        return taken
+
+
+class MemoryUnderTest(EngineUnderTest):
+    def __init__(self, clock: Clock, identifiers: Identifiers) -> None:
+        engine = MemoryEngine(clock, identifiers)
+        self._memory = self.engine = self.other = engine
+        self._numbers = itertools.count(1)
+
+    async def offer(
+        self,
+        topic: str = "alpha",
+        *,
+        key: str = "p",
+        tenant: str = "",
+        priority: int = 0,
+        variables: JsonObject | None = None,
+    ) -> str:
+        number = next(self._numbers)
+        self._memory.offer(
+            make_leased_task(
+                f"task{number}",
+                topic=topic,
+                process_instance_id=f"instance{number}",
+                process_definition_key=key,
+                tenant=tenant,
+                priority=priority,
+                variables=variables or {},
+                caught_errors=frozenset({CAUGHT}),
+                properties={"a": "b"},
+                documentation="What now?",
+            )
+        )
+        return f"instance{number}"
+
+    async def cancel(self, instance_id: str) -> None:
+        self._memory.end_instance(instance_id, state=InstanceState.CANCELLED)
+
+    async def retry(self, task: LeasedTask, retries: int) -> None:
+        self._memory.retry(task.task_id, retries=retries)
+
+
+class EmbeddedUnderTest(EngineUnderTest):
+    def __init__(self, store: ProcessStore, clock: Clock, identifiers: Identifiers) -> None:
+        embedded = EmbeddedEngine(store, clock, identifiers)
+        self._embedded = self.engine = embedded
+        self.other = EmbeddedEngine(store, clock, identifiers)
+
+    async def offer(
+        self,
+        topic: str = "alpha",
+        *,
+        key: str = "p",
+        tenant: str = "",
+        priority: int = 0,
+        variables: JsonObject | None = None,
+    ) -> str:
+        inner = "<bpmn:documentation>What now?</bpmn:documentation>" + extended(properties(a="b"))
+        document = model(
+            start(),
+            task("Task_1", inner, topic=topic, attributes=f"camunda:taskPriority='{priority}'"),
+            boundary("c", "Task_1", caught("caught")),
+            node("userTask", "U"),
+            end(),
+            flows("s > Task_1 > e", "c > U > e"),
+            key=key,
+            declared=error(CAUGHT),
+        )
+        await self._embedded.deploy({"model.bpmn": document}, tenant=tenant)
+        started = await self._embedded.start(key, variables=variables or {}, tenant=tenant)
+        return started.instance_id
+
+    async def cancel(self, instance_id: str) -> None:
+        await self._embedded.cancel(instance_id)
+
+    async def retry(self, task: LeasedTask, retries: int) -> None:
+        for incident in await self._embedded.incidents():
+            if incident.task_id == task.task_id:
+                await self._embedded.retry_incident(
+                    incident.incident_id, variables={}, retries=retries
+                )

@@ -1,0 +1,371 @@
+"""What every engine promises about service tasks: leases, reports, retries, and ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from dadm.adapters.stores import sqlite
+from dadm.adapters.stores.memory import MemoryProcessStore
+from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
+from dadm.domain.errors import LeaseLost, TaskGone
+from dadm.domain.json import JsonObject
+from dadm.ports.engine import Feature, InstanceState, LeasedTask
+from tests.contracts.engines import (
+    AT_ONCE,
+    CAUGHT,
+    LONG,
+    EmbeddedUnderTest,
+    Engine,
+    EngineUnderTest,
+    MemoryUnderTest,
+)
+
+
+@pytest.fixture
+def memory() -> EngineUnderTest:
+    return MemoryUnderTest(SystemClock(), RandomIdentifiers())
+
+
+@pytest.fixture
+def embedded() -> EngineUnderTest:
+    clock = SystemClock()
+    return EmbeddedUnderTest(MemoryProcessStore(clock), clock, RandomIdentifiers())
+
+
+@pytest.fixture
+async def embedded_on_sqlite(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
+    if not hasattr(sqlite, "SqliteProcessStore"):
+        pytest.skip("the process store on SQLite is not written yet")
+    async with sqlite.open_sqlite(tmp_path / "dadm.db") as file:
+        yield EmbeddedUnderTest(sqlite.SqliteProcessStore(file), SystemClock(), RandomIdentifiers())
+
+
+@pytest.fixture(params=["memory", "embedded", "embedded_on_sqlite"])
+def given(request: pytest.FixtureRequest) -> EngineUnderTest:
+    found: EngineUnderTest = request.getfixturevalue(request.param)
+    return found
+
+
+Report = Callable[[Engine, LeasedTask], Awaitable[None]]
+
+
+async def complete(engine: Engine, task: LeasedTask) -> None:
+    await engine.complete(task, variables={"x": 1})
+
+
+async def fail(engine: Engine, task: LeasedTask) -> None:
+    await engine.fail(task, message="No.", details="", retries=3, retry_after=AT_ONCE)
+
+
+async def give_up(engine: Engine, task: LeasedTask) -> None:
+    await engine.fail(task, message="No.", details="Why.", retries=0, retry_after=AT_ONCE)
+
+
+async def throw(engine: Engine, task: LeasedTask) -> None:
+    await engine.bpmn_error(task, error_code=CAUGHT, message="No.", variables={})
+
+
+async def extend(engine: Engine, task: LeasedTask) -> None:
+    await engine.extend(task, lease_duration=LONG)
+
+
+OUTCOMES = [complete, fail, give_up, throw]
+REPORTS = [*OUTCOMES, extend]
+
+
+async def test_a_task_carries_what_it_was_offered_with(given: EngineUnderTest) -> None:
+    variables: JsonObject = {
+        "ä": "ü\n€ 𝄞",
+        "deep": {"l": [1, 2.5, None, True, ""]},
+        "long": "x" * 100_000,
+    }
+    instance_id = await given.offer(tenant="acme", priority=7, variables=variables)
+
+    task = await given.take()
+
+    assert task.variables == variables
+    assert (task.topic, task.element_id, task.tenant, task.priority) == (
+        "alpha",
+        "Task_1",
+        "acme",
+        7,
+    )
+    assert task.process_instance_id == instance_id
+    assert task.process_definition_key == "p"
+    assert task.properties == {"a": "b"}
+    assert task.documentation == "What now?"
+    assert task.caught_errors == {CAUGHT}
+    assert (task.retries, task.mapped) == (None, None)
+    assert task.lease
+    assert task.lease_expires_at.tzinfo is not None
+
+
+async def test_a_task_is_leased_to_one_worker_at_a_time(given: EngineUnderTest) -> None:
+    await given.offer()
+
+    await given.take()
+
+    assert not await given.fetch()
+    assert not await given.fetch(engine=given.other)
+
+
+async def test_many_workers_at_once_each_get_other_tasks(given: EngineUnderTest) -> None:
+    for _ in range(20):
+        await given.offer()
+
+    fetched = await asyncio.gather(
+        *(given.fetch(most=3, engine=engine) for engine in (given.engine, given.other) * 5)
+    )
+
+    ids = [task.task_id for batch in fetched for task in batch]
+    assert len(ids) == len(set(ids)) == 20
+
+
+async def test_no_more_tasks_are_given_than_wanted_oldest_first(given: EngineUnderTest) -> None:
+    offered = [await given.offer() for _ in range(4)]
+
+    first = await given.fetch(most=3)
+    rest = await given.fetch(most=3)
+
+    assert [task.process_instance_id for task in (*first, *rest)] == offered
+    assert len(first) == 3
+
+
+async def test_the_highest_priority_comes_first(given: EngineUnderTest) -> None:
+    assert Feature.PRIORITY in given.engine.features
+    offered = [await given.offer(priority=priority) for priority in (1, 9, 5, 9)]
+
+    fetched = await given.fetch(most=3)
+
+    assert [task.process_instance_id for task in fetched] == [offered[i] for i in (1, 3, 2)]
+
+
+async def test_only_what_is_subscribed_to_is_given(given: EngineUnderTest) -> None:
+    assert Feature.MULTI_TOPIC in given.engine.features
+    await given.offer("alpha")
+    await given.offer("beta", key="q")
+    await given.offer("alpha", tenant="acme")
+
+    def named(tasks: object) -> list[tuple[str, str, str]]:
+        assert isinstance(tasks, tuple)
+        return sorted((t.topic, t.process_definition_key, t.tenant) for t in tasks)
+
+    assert not await given.fetch("gamma")
+    assert not await given.fetch("alpha", keys=("q",))
+    assert named(await given.fetch("alpha", tenants=("acme",), lease=AT_ONCE)) == [
+        ("alpha", "p", "acme")
+    ]
+    assert named(await given.fetch("alpha", "beta", keys=("q",), lease=AT_ONCE)) == [
+        ("beta", "q", "")
+    ]
+    assert len(await given.fetch("alpha", "beta", lease=AT_ONCE)) == 3
+
+
+async def test_nothing_wanted_is_nothing_given(given: EngineUnderTest) -> None:
+    await given.offer()
+
+    assert not await given.fetch(most=0)
+    assert not await given.engine.fetch_and_lease([], max_tasks=1, request_timeout=LONG)
+    assert len(await given.fetch()) == 1
+
+
+async def test_a_lease_that_ran_out_is_offered_again_as_the_same_task(
+    given: EngineUnderTest,
+) -> None:
+    await given.offer()
+
+    first = await given.take(lease=AT_ONCE)
+    second = await given.take()
+
+    assert first.task_id == second.task_id
+    assert first.lease != second.lease
+    assert second.retries is None
+
+
+@pytest.mark.parametrize("report", REPORTS)
+async def test_who_lost_the_lease_to_another_cannot_report(
+    given: EngineUnderTest, report: Report
+) -> None:
+    assert Feature.FENCED_LEASE in given.engine.features
+    await given.offer()
+    first = await given.take(lease=AT_ONCE)
+    second = await given.take()
+
+    with pytest.raises(LeaseLost):
+        await report(given.engine, first)
+
+    await given.engine.complete(second, variables={})
+
+
+@pytest.mark.parametrize("report", OUTCOMES)
+async def test_a_late_report_counts_while_nobody_else_has_the_task(
+    given: EngineUnderTest, report: Report
+) -> None:
+    await given.offer()
+    task = await given.take(lease=AT_ONCE)
+
+    await report(given.other, task)
+
+    with pytest.raises((TaskGone, LeaseLost)):
+        await complete(given.engine, task)
+
+
+async def test_a_lease_that_ran_out_is_not_extended(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take(lease=AT_ONCE)
+
+    with pytest.raises(LeaseLost):
+        await extend(given.engine, task)
+
+
+async def test_extending_counts_from_now_and_may_shorten(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+
+    await given.engine.extend(task, lease_duration=LONG)
+    assert not await given.fetch()
+    await given.engine.extend(task, lease_duration=AT_ONCE)
+
+    assert len(await given.fetch()) == 1
+
+
+@pytest.mark.parametrize("report", REPORTS)
+async def test_a_completed_task_is_gone(given: EngineUnderTest, report: Report) -> None:
+    await given.offer()
+    task = await given.take()
+    assert await given.engine.is_active(task)
+    await complete(given.engine, task)
+
+    with pytest.raises(TaskGone):
+        await report(given.engine, task)
+
+    assert not await given.engine.is_active(task)
+    assert not await given.fetch()
+
+
+@pytest.mark.parametrize("report", REPORTS)
+async def test_a_task_of_a_cancelled_instance_is_gone(
+    given: EngineUnderTest, report: Report
+) -> None:
+    instance_id = await given.offer()
+    task = await given.take()
+    await given.cancel(instance_id)
+
+    with pytest.raises(TaskGone):
+        await report(given.engine, task)
+
+    assert not await given.engine.is_active(task)
+
+
+async def test_of_two_completions_at_once_one_counts(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+
+    results = await asyncio.gather(
+        *(complete(engine, task) for engine in (given.engine, given.other, given.engine)),
+        return_exceptions=True,
+    )
+
+    assert [type(result) for result in results if result is not None] == [TaskGone, TaskGone]
+
+
+async def test_a_task_given_back_is_offered_at_once_to_anyone_else(given: EngineUnderTest) -> None:
+    assert Feature.UNLOCK in given.engine.features
+    await given.offer()
+    task = await given.take()
+
+    await given.engine.unlease(task)
+
+    again = await given.take()
+    assert (again.task_id, again.retries) == (task.task_id, None)
+    with pytest.raises(LeaseLost):
+        await complete(given.engine, task)
+    await given.engine.unlease(task)
+    assert not await given.fetch()
+    await complete(given.engine, again)
+
+
+async def test_giving_back_what_is_gone_does_no_harm(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+    await complete(given.engine, task)
+
+    await given.engine.unlease(task)
+
+    assert not await given.fetch()
+
+
+async def test_a_failed_task_comes_again_with_the_retries_reported(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+
+    await given.engine.fail(task, message="No.", details="", retries=2, retry_after=AT_ONCE)
+
+    again = await given.take()
+    assert (again.task_id, again.retries) == (task.task_id, 2)
+    await complete(given.engine, again)
+
+
+async def test_a_failed_task_does_not_come_before_its_time(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+
+    await given.engine.fail(task, message="No.", details="", retries=2, retry_after=LONG)
+
+    assert not await given.fetch()
+    assert await given.engine.is_active(task)
+
+
+async def test_a_task_without_retries_waits_for_a_person(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+
+    await give_up(given.engine, task)
+
+    assert not await given.fetch()
+    assert await given.engine.is_active(task)
+    await given.retry(task, 4)
+    again = await given.take()
+    assert (again.task_id, again.retries) == (task.task_id, 4)
+    await complete(given.engine, again)
+
+
+async def test_a_caught_error_takes_the_task_away(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+
+    await throw(given.engine, task)
+
+    assert not await given.engine.is_active(task)
+    assert not await given.fetch()
+
+
+async def test_an_error_that_nothing_catches_waits_for_a_person(given: EngineUnderTest) -> None:
+    await given.offer()
+    task = await given.take()
+
+    await given.engine.bpmn_error(task, error_code="OTHER", message="No.", variables={})
+
+    assert not await given.fetch()
+    assert await given.engine.is_active(task)
+    await given.retry(task, 1)
+    await complete(given.engine, await given.take())
+
+
+async def test_ends_are_told_in_order_until_forgotten(given: EngineUnderTest) -> None:
+    assert Feature.OUTBOX in given.engine.features
+    offered = [await given.offer() for _ in range(3)]
+    for instance_id in reversed(offered):
+        await given.cancel(instance_id)
+
+    told = await given.other.ended_instances(after=0, limit=10)
+
+    assert [ended.instance_id for ended in told] == offered[::-1]
+    assert {ended.state for ended in told} == {InstanceState.CANCELLED}
+    positions = [ended.position for ended in told]
+    assert positions == sorted(set(positions))
+    assert list(await given.engine.ended_instances(after=positions[0], limit=1)) == [told[1]]
+    await given.engine.forget_ended(up_to=positions[1])
+    assert list(await given.engine.ended_instances(after=0, limit=10)) == [told[2]]
