@@ -117,13 +117,13 @@ def _work(group: asyncio.TaskGroup, ground: Ground, service: AssistantService) -
     engine = bootstrap.embedded_engine(settings, ground.databases.processes)
     orchestrator = bootstrap.orchestrator(settings, engine, service, observer)
     cleanup = bootstrap.thread_cleanup(settings, engine, ground.databases.threads, observer)
-    group.create_task(_run_timers(engine.run_due, stop))
+    group.create_task(run_timers(engine.run_due, stop))
     group.create_task(cleanup.run(stop))
     seconds = settings.drain_seconds + REPORTING_SECONDS
     group.create_task(orchestrator.run(stop, drain_seconds=seconds))
 
 
-async def _run_timers(run_due: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:
+async def run_timers(run_due: Callable[[], Awaitable[int]], stop: asyncio.Event) -> None:
     """Let due timers come, also where there are no tasks to fetch and so nobody else does it."""
     while not stop.is_set():
         try:
