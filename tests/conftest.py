@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,7 +138,7 @@ def start_postgres(folder: Path) -> "PostgresServer":
 
 
 @pytest.fixture(scope="session")
-def postgres_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server_url() -> Iterator[str]:
     """Give the address of a PostgreSQL server whose user may create databases.
 
     It is the one that DADM_TEST_POSTGRES_URL names, else one started from the wheel for this run
@@ -149,7 +150,9 @@ def postgres_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         yield given
         return
     try:
-        server = start_postgres(tmp_path_factory.mktemp("postgres"))
+        # Not under pytest's own folder: each run that starts closes that one to other users, and
+        # started by root the server is another user.
+        server = start_postgres(Path(tempfile.mkdtemp(prefix="dadm-postgres-")))
     except (ImportError, OSError, RuntimeError) as error:
         reason = f"{NO_POSTGRES}: set {POSTGRES_URL} ({error})"
         if os.environ.get("CI"):
