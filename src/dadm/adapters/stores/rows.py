@@ -31,24 +31,27 @@ class Row(Protocol):
 
 GENERATION = """g.thread, g.number, g.identity, g.conversation_id, g.state, g.reason,
     g.opened_from, g.opened_to, g.copied_messages, g.last_item_id, g.created_at"""
-GENERATION_WIDTH = 11
 THREAD = f"""t.id, s.engine, s.tenant, s.name, t.assistant, t.state, t.turn_count, t.shown,
     t.input_tokens, t.output_tokens, t.cached_tokens, t.created_at, t.last_turn_at,
     {GENERATION}"""
-THREAD_WIDTH = 13 + GENERATION_WIDTH
+THREAD_WIDTH = 24
 THREADS = """threads t JOIN scopes s ON s.id = t.scope
     LEFT JOIN generations g ON g.thread = t.id AND g.state = 'live'"""
 TURN = """u.id, u.thread, z.engine, z.tenant, z.name, u.task_id, u.state, u.sequence,
-    u.content_digest, u.element_id, u.process_definition, p.text, a.text, u.answer_schema,
+    u.content_digest, u.element_id, u.process_definition, p.prompt, a.text, u.answer_schema,
     u.assistant_version, u.refusal_code, u.refusal_reason,
     u.input_tokens, u.output_tokens, u.cached_tokens,
     u.generation, u.attempts, u.recovered, u.reported, u.created_at, u.settled_at"""
 TURN_WIDTH = 26
 TURNS = """turns u JOIN scopes z ON z.id = u.scope
-    LEFT JOIN prompts p ON p.turn = u.id LEFT JOIN answers a ON a.turn = u.id"""
-ATTEMPT = """k.id, k.turn, k.number, k.generation, k.item_before, k.sent_at, k.response_id,
+    LEFT JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
+    LEFT JOIN answers a ON a.turn = u.id"""
+ATTEMPT = """k.turn, k.number, k.generation, k.item_before, k.sent_at, r.response_id,
     k.error_code, k.error_message"""
-ATTEMPT_WIDTH = 9
+ATTEMPTS = """attempts k
+    LEFT JOIN responses r ON r.turn = k.turn AND r.number = k.number"""
+ATTEMPT_BITS = 20
+"""Of an attempt's number, the lowest bits say which of its turn's attempts it is."""
 
 NO_SHOWN = "{}"
 
@@ -67,6 +70,16 @@ def shown_map(text: str) -> dict[str, str]:
 def schema_text(schema: JsonObject | None) -> str | None:
     """Write an answer schema as it is stored; the order of its keys may matter to a model."""
     return None if schema is None else json.dumps(schema, ensure_ascii=False)
+
+
+def attempt_ref(turn: int, number: int) -> AttemptRef:
+    """Give the number that stands for an attempt outside the database."""
+    return AttemptRef(turn << ATTEMPT_BITS | number)
+
+
+def turn_and_number(attempt: AttemptRef) -> tuple[int, int]:
+    """Give the key that `attempt_ref` was made of."""
+    return attempt >> ATTEMPT_BITS, attempt & (1 << ATTEMPT_BITS) - 1
 
 
 class Rows:
@@ -147,13 +160,13 @@ class Rows:
     def attempt(self, row: Row, at: int = 0) -> Attempt:
         """Read the columns `ATTEMPT` that start at `at`."""
         return Attempt(
-            ref=AttemptRef(row[at]),
-            turn=TurnRef(row[at + 1]),
-            number=row[at + 2],
-            generation=row[at + 3],
-            item_before=row[at + 4],
-            sent_at=self._instant(row[at + 5]),
-            response_id=row[at + 6],
-            error_code=row[at + 7],
-            error_message=row[at + 8],
+            ref=attempt_ref(row[at], row[at + 1]),
+            turn=TurnRef(row[at]),
+            number=row[at + 1],
+            generation=row[at + 2],
+            item_before=row[at + 3],
+            sent_at=self._instant(row[at + 4]),
+            response_id=row[at + 5] or "",
+            error_code=row[at + 6],
+            error_message=row[at + 7],
         )

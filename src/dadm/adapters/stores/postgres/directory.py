@@ -6,7 +6,7 @@ from typing import Any
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS
-from dadm.adapters.stores.rows import ATTEMPT, THREAD, THREADS, TURN, TURNS
+from dadm.adapters.stores.rows import ATTEMPT, ATTEMPTS, THREAD, THREADS, TURN, TURNS
 from dadm.domain.thread import Thread, ThreadRef, ThreadState
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
@@ -22,18 +22,19 @@ LIST = f"""SELECT {THREAD} FROM {THREADS}
     ORDER BY t.id DESC LIMIT $7"""  # noqa: S608
 OF_REF = f"SELECT {TURN} FROM {TURNS} WHERE u.id = $1"  # noqa: S608
 ASKED = f"""SELECT {TURN} FROM {TURNS}
-    WHERE u.thread = $1 AND u.sequence > $2 AND u.sequence > 0
+    WHERE u.thread = $1 AND u.sequence > $2::bigint AND u.sequence > 0
     ORDER BY u.sequence LIMIT $3"""  # noqa: S608
-ATTEMPTS = f"SELECT {ATTEMPT} FROM attempts k WHERE k.turn = $1 ORDER BY k.number"  # noqa: S608
-EXCHANGE = """SELECT u.sequence, p.text, a.text FROM turns u
-    JOIN prompts p ON p.turn = u.id JOIN answers a ON a.turn = u.id
+ATTEMPTS = f"SELECT {ATTEMPT} FROM {ATTEMPTS} WHERE k.turn = $1 ORDER BY k.number"  # noqa: S608
+EXCHANGE = """SELECT u.sequence, p.prompt, a.text FROM turns u
+    JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
+    JOIN answers a ON a.turn = u.id
     WHERE u.thread = $1 AND u.sequence > 0 AND u.state = 'completed'"""
-EXCHANGES = f"{EXCHANGE} AND u.sequence > $2 ORDER BY u.sequence LIMIT $3"
+EXCHANGES = f"{EXCHANGE} AND u.sequence > $2::bigint ORDER BY u.sequence LIMIT $3"
 # The latest first; the thread's very first exchange and the count of all come along.
 WINDOW_START = f"""SELECT t.exchange_count, f.* FROM threads t
     LEFT JOIN LATERAL ({EXCHANGE} ORDER BY u.sequence LIMIT 1) AS f ON true
     WHERE t.id = $1"""  # noqa: S608
-EARLIER = f"{EXCHANGE} AND u.sequence > $2 AND u.sequence < $3 ORDER BY u.sequence DESC LIMIT $4"
+EARLIER = f"{EXCHANGE} AND u.sequence > $2::bigint AND u.sequence < $3::bigint ORDER BY u.sequence DESC LIMIT $4"
 CLOSE_SCOPE = """UPDATE threads SET state = 'closed'
     WHERE scope = (SELECT id FROM scopes WHERE engine = $1 AND tenant = $2 AND name = $3)
       AND state IN ('open', 'parked')"""

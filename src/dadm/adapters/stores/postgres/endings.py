@@ -4,11 +4,14 @@ from typing import Any, assert_never
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS, storable
+from dadm.adapters.stores.rows import turn_and_number
 from dadm.domain.thread import Usage
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef
 from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement
 
-NOTE_RESPONSE = "UPDATE attempts SET response_id = $2 WHERE id = $1 AND response_id = ''"
+NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
+    SELECT turn, number, $3 FROM attempts WHERE turn = $1 AND number = $2
+    ON CONFLICT DO NOTHING"""
 SETTLE = "SELECT * FROM settle_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 SET_ASIDE = "SELECT set_aside_1($1, $2, $3, $4, $5, $6)"
 REPLAN = "SELECT replan_1($1, $2, $3, $4, $5, $6, $7)"
@@ -25,7 +28,9 @@ class PostgresEndings:
         self._database = database
 
     async def note_response(self, attempt: AttemptRef, response_id: str) -> None:
-        await self._database.execute(NOTE_RESPONSE, attempt, storable(response_id))
+        await self._database.execute(
+            NOTE_RESPONSE, *turn_and_number(attempt), storable(response_id)
+        )
 
     async def settle(
         self,

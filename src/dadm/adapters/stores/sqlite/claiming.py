@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 from dadm.adapters.stores.deliveries import is_recorded, refuse_unusable
-from dadm.adapters.stores.rows import schema_text, shown_text
+from dadm.adapters.stores.rows import attempt_ref, schema_text, shown_text
 from dadm.adapters.stores.sqlite.instants import instant, later, microseconds_now
 from dadm.adapters.stores.sqlite.reading import (
     StandingThread,
@@ -17,7 +17,7 @@ from dadm.adapters.stores.sqlite.reading import (
 )
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import NO_USAGE, Thread, ThreadKey, ThreadRef, ThreadState
-from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnRef, TurnState
+from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
 from dadm.ports.store import (
     Claim,
     ClaimRequest,
@@ -49,9 +49,8 @@ SUBMIT = """UPDATE turns SET state = 'submitted', sequence = ?, fence = ?,
     assistant_version = ?, answer_schema = ?, generation = ?, attempts = ? WHERE id = ?"""
 COUNT_TURN = "UPDATE threads SET turn_count = ? WHERE id = ?"
 ADD_ATTEMPT = """INSERT INTO attempts
-    (turn, number, thread, generation, item_before, shown, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?)"""
-WRITE_PROMPT = """INSERT INTO prompts (turn, text) VALUES (?, ?)
-    ON CONFLICT (turn) DO UPDATE SET text = excluded.text"""
+    (turn, number, thread, generation, item_before, shown, sent_at, prompt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 class Claiming:
@@ -233,14 +232,13 @@ class Claiming:
         attempted = (asked.generation, asked.attempts)
         self._connection.execute(SUBMIT, (asked.sequence, lease.fence, *content, *attempted, ref))
         self._connection.execute(COUNT_TURN, (asked.sequence, lease.thread))
-        self._connection.execute(WRITE_PROMPT, (ref, submission.prompt))
         conversation = (lease.thread, live.number, live.last_item_id)
         shown = shown_text(submission.shown)
-        written = self._connection.execute(
-            ADD_ATTEMPT, (ref, asked.attempts, *conversation, shown, self.now)
+        self._connection.execute(
+            ADD_ATTEMPT, (ref, asked.attempts, *conversation, shown, self.now, asked.prompt)
         )
         attempt = Attempt(
-            ref=AttemptRef(written.lastrowid or 0),
+            ref=attempt_ref(ref, asked.attempts),
             turn=ref,
             number=asked.attempts,
             generation=live.number,

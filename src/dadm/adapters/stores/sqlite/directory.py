@@ -23,8 +23,9 @@ OF_CONVERSATION = f"""{SELECT_THREAD} JOIN generations c ON c.thread = t.id
     WHERE c.conversation_id = ? ORDER BY c.state = 'live' DESC, t.id DESC LIMIT 1"""
 ASKED = f"""{SELECT_TURN} WHERE u.thread = ? AND u.sequence > ? AND u.sequence > 0
     ORDER BY u.sequence LIMIT ?"""
-SELECT_EXCHANGE = """SELECT u.sequence, p.text, a.text FROM turns u
-    JOIN prompts p ON p.turn = u.id JOIN answers a ON a.turn = u.id
+SELECT_EXCHANGE = """SELECT u.sequence, p.prompt, a.text FROM turns u
+    JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
+    JOIN answers a ON a.turn = u.id
     WHERE u.thread = ? AND u.sequence > ? AND u.sequence > 0 AND u.state = 'completed'"""
 EXCHANGES = f"{SELECT_EXCHANGE} ORDER BY u.sequence LIMIT ?"
 LATEST_EXCHANGES = f"{SELECT_EXCHANGE} ORDER BY u.sequence DESC"

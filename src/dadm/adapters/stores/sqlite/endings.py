@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import replace
 from typing import assert_never
 
-from dadm.adapters.stores.rows import NO_SHOWN, shown_map, shown_text
+from dadm.adapters.stores.rows import NO_SHOWN, shown_map, shown_text, turn_and_number
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
 from dadm.adapters.stores.sqlite.reading import StandingTurn, leased, turn_of_lease
@@ -12,7 +12,9 @@ from dadm.domain.errors import ThreadConflict
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
 from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement
 
-NOTE_RESPONSE = "UPDATE attempts SET response_id = ? WHERE id = ? AND response_id = ''"
+NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
+    SELECT turn, number, ? FROM attempts WHERE turn = ? AND number = ?
+    ON CONFLICT DO NOTHING"""
 COMPLETE = """UPDATE turns SET state = 'completed', fence = ?, recovered = ?, settled_at = ?,
     input_tokens = ?, output_tokens = ?, cached_tokens = ? WHERE id = ?"""
 WRITE_ANSWER = "INSERT INTO answers (turn, text) VALUES (?, ?)"
@@ -50,7 +52,7 @@ class SqliteEndings:
         self._database = database
 
     async def note_response(self, attempt: AttemptRef, response_id: str) -> None:
-        await self._database.execute(NOTE_RESPONSE, (response_id, attempt))
+        await self._database.execute(NOTE_RESPONSE, (response_id, *turn_and_number(attempt)))
 
     async def settle(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 
 from dadm.adapters.stores.rows import (
     ATTEMPT,
+    ATTEMPTS,
     THREAD,
     THREAD_WIDTH,
     THREADS,
@@ -34,7 +35,7 @@ TURN_OF_KEY = f"""{SELECT_TURN}
     WHERE z.engine = ? AND z.tenant = ? AND z.name = ? AND u.task_id = ?"""
 TURN_OF_REF = f"{SELECT_TURN} WHERE u.id = ?"
 OPEN_TURN = f"{SELECT_TURN} WHERE u.thread = ? AND u.state IN ('submitted', 'unknown')"
-SELECT_ATTEMPTS = f"SELECT {ATTEMPT} FROM attempts k WHERE k.turn = ?"  # noqa: S608
+SELECT_ATTEMPTS = f"SELECT {ATTEMPT} FROM {ATTEMPTS} WHERE k.turn = ?"  # noqa: S608
 LATEST_ATTEMPT = f"{SELECT_ATTEMPTS} ORDER BY k.number DESC LIMIT 1"
 ATTEMPTS_IN_ORDER = f"{SELECT_ATTEMPTS} ORDER BY k.number"
 

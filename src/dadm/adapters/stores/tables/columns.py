@@ -27,7 +27,7 @@ metadata = MetaData(
 )
 
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")
-"""Counts, and the numbers of rows; SQLite gives the latter to an INTEGER alone."""
+"""The numbers of rows, and sums; SQLite gives row numbers to an INTEGER alone."""
 
 INSTANT = DateTime(timezone=True).with_variant(Integer(), "sqlite")
 """Points in time; on SQLite microseconds since 1970 in UTC."""
@@ -45,6 +45,11 @@ def words(name: str, default: str | None = None) -> Column[str]:
 
 def count(name: str) -> Column[int]:
     """Keep a number that starts at 0."""
+    return Column(name, Integer, nullable=False, server_default=text("0"))
+
+
+def total(name: str) -> Column[int]:
+    """Keep a sum that starts at 0."""
     return Column(name, NUMBER, nullable=False, server_default=text("0"))
 
 
@@ -58,11 +63,6 @@ def instant(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, INSTANT, nullable=nullable)
 
 
-def tokens() -> tuple[Column[int], ...]:
-    """Keep what turns cost."""
-    return count("input_tokens"), count("output_tokens"), count("cached_tokens")
-
-
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     """Allow a column the values of an enumeration only."""
     listed = ", ".join(f"'{value}'" for value in values)
@@ -74,7 +74,5 @@ def only_where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-# Rows that are changed leave room on their page, so that PostgreSQL changes them in place.
-CHANGED_IN_PLACE: dict[str, Any] = {"postgresql_with": {"fillfactor": 70}}
 # Numbers that were given once are never given again, whatever was erased meanwhile.
 NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}

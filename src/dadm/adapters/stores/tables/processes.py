@@ -1,10 +1,18 @@
 """The tables of the embedded engine's processes."""
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from dadm.adapters.stores.tables.columns import (
     NEVER_REUSED,
-    NUMBER,
     instant,
     metadata,
     one_of,
@@ -20,7 +28,7 @@ process_definitions = Table(
     Column("definition_id", Text, primary_key=True),
     words("key"),
     words("tenant"),
-    Column("version", NUMBER, nullable=False),
+    Column("version", Integer, nullable=False),
     words("name"),
     words("resource_name"),
     words("digest"),
@@ -39,7 +47,7 @@ process_instances = Table(
     words("business_key"),
     words("tenant"),
     words("state"),
-    Column("revision", NUMBER, nullable=False),
+    Column("revision", Integer, nullable=False),
     words("document"),
     words("parent_id"),
     words("parent_task"),
@@ -83,8 +91,8 @@ waiting_tasks = Table(
     words("topic"),
     words("definition_key"),
     words("tenant"),
-    Column("priority", NUMBER, nullable=False),
-    Column("retries", NUMBER),
+    Column("priority", Integer, nullable=False),
+    Column("retries", Integer),
     instant("available_at"),
     words("worker", ""),
     instant("lease_expires_at", nullable=True),

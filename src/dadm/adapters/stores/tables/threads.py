@@ -6,6 +6,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -13,7 +14,6 @@ from sqlalchemy import (
 )
 
 from dadm.adapters.stores.tables.columns import (
-    CHANGED_IN_PLACE,
     NEVER_REUSED,
     NUMBER,
     count,
@@ -23,7 +23,7 @@ from dadm.adapters.stores.tables.columns import (
     one_of,
     only_where,
     row_number,
-    tokens,
+    total,
     words,
 )
 from dadm.domain.thread import GenerationReason, GenerationState, ThreadState
@@ -52,7 +52,9 @@ threads = Table(
     count("exchange_count"),
     count("last_ticket"),
     words("shown", "{}"),
-    *tokens(),
+    total("input_tokens"),
+    total("output_tokens"),
+    total("cached_tokens"),
     words("lease_owner", ""),
     instant("lease_expires_at", nullable=True),
     count("fence"),
@@ -61,7 +63,6 @@ threads = Table(
     one_of("state", ThreadState),
     CheckConstraint("(lease_owner = '') = (lease_expires_at IS NULL)", name="lease"),
     **NEVER_REUSED,
-    **CHANGED_IN_PLACE,
 )
 Index(
     "uq_threads_scope_assistant",
@@ -75,7 +76,7 @@ generations = Table(
     "generations",
     metadata,
     Column("thread", NUMBER, ForeignKey("threads.id"), nullable=False),
-    Column("number", NUMBER, nullable=False),
+    Column("number", Integer, nullable=False),
     words("identity"),
     words("conversation_id"),
     words("state"),
@@ -90,7 +91,6 @@ generations = Table(
     one_of("state", GenerationState),
     one_of("reason", GenerationReason),
     CheckConstraint("number > 0", name="number"),
-    **CHANGED_IN_PLACE,
 )
 Index(
     "uq_generations_live",
@@ -108,7 +108,7 @@ turns = Table(
     words("task_id"),
     words("state"),
     count("sequence"),
-    Column("ticket", NUMBER, nullable=False),
+    Column("ticket", Integer, nullable=False),
     # NULL once the place was given up.
     instant("ticket_expires_at", nullable=True),
     # Of the lease under which the latest decision was made, so that a repeated one is recognised.
@@ -120,7 +120,9 @@ turns = Table(
     Column("answer_schema", Text),
     Column("refusal_code", Text),
     Column("refusal_reason", Text),
-    *tokens(),
+    count("input_tokens"),
+    count("output_tokens"),
+    count("cached_tokens"),
     count("generation"),
     count("attempts"),
     flag("recovered"),
@@ -139,7 +141,6 @@ turns = Table(
     CheckConstraint("(refusal_code IS NOT NULL) = (state = 'refused')", name="refusal"),
     CheckConstraint("NOT reported OR settled_at IS NOT NULL", name="reported"),
     **NEVER_REUSED,
-    **CHANGED_IN_PLACE,
 )
 Index(
     "uq_turns_thread_sequence",
@@ -162,36 +163,39 @@ Index(
     **only_where("state = 'planned'"),
 )
 
+# A row per submission, with what was asked; never changed but to say why it gave no answer.
 attempts = Table(
     "attempts",
     metadata,
-    row_number(),
     Column("turn", NUMBER, ForeignKey("turns.id"), nullable=False),
-    Column("number", NUMBER, nullable=False),
+    Column("number", Integer, nullable=False),
     Column("thread", NUMBER, nullable=False),
-    Column("generation", NUMBER, nullable=False),
+    Column("generation", Integer, nullable=False),
     words("item_before"),
     words("shown"),
     instant("sent_at"),
-    words("response_id", ""),
     words("error_code", ""),
     words("error_message", ""),
-    UniqueConstraint("turn", "number"),
+    words("prompt"),
+    PrimaryKeyConstraint("turn", "number"),
     # What is asked on a thread goes to a conversation of that thread, or nowhere.
     ForeignKeyConstraint(["thread", "generation"], ["generations.thread", "generations.number"]),
-    CheckConstraint("number > 0", name="number"),
-    **NEVER_REUSED,
-    **CHANGED_IN_PLACE,
+    CheckConstraint("number BETWEEN 1 AND 1048575", name="number"),
 )
 
-# Texts are written once and never again, whatever becomes of their turn: a table of their own
-# keeps them out of the rows that change, and its key says that a turn has one of each.
-prompts = Table(
-    "prompts",
+# Apart from the attempts, because a row is written whole whenever a part of it changes, and
+# theirs hold texts; the key says that the first name recorded stays.
+responses = Table(
+    "responses",
     metadata,
-    Column("turn", NUMBER, ForeignKey("turns.id"), primary_key=True, autoincrement=False),
-    words("text"),
+    Column("turn", NUMBER, nullable=False),
+    Column("number", Integer, nullable=False),
+    words("response_id"),
+    PrimaryKeyConstraint("turn", "number"),
+    ForeignKeyConstraint(["turn", "number"], ["attempts.turn", "attempts.number"]),
 )
+
+# One to a turn, written once: a turn has one answer, and that never changes.
 answers = Table(
     "answers",
     metadata,

@@ -177,10 +177,9 @@ BEGIN
     END LOOP;
 
     IF _is_submitted THEN
-        INSERT INTO prompts (turn, text) VALUES (_turn.id, _prompt)
-        ON CONFLICT (turn) DO UPDATE SET text = excluded.text;
-        INSERT INTO attempts (turn, number, thread, generation, item_before, shown, sent_at)
-        VALUES (_turn.id, _turn.attempts, _thread.id, _live, _item, _shown, _now);
+        INSERT INTO attempts (turn, number, thread, generation, item_before, shown, sent_at,
+                              prompt)
+        VALUES (_turn.id, _turn.attempts, _thread.id, _live, _item, _shown, _now, _prompt);
     END IF;
     UPDATE threads t SET
         turn_count = _thread.turn_count,

@@ -30,11 +30,10 @@ BEGIN
             generation = _live, attempts = attempts + 1
         WHERE id = _turn_id;
         UPDATE threads SET turn_count = _after + 1 WHERE id = _thread_id;
-        INSERT INTO prompts (turn, text) VALUES (_turn_id, _prompt)
-        ON CONFLICT (turn) DO UPDATE SET text = excluded.text;
-        INSERT INTO attempts (turn, number, thread, generation, item_before, shown, sent_at)
+        INSERT INTO attempts (turn, number, thread, generation, item_before, shown, sent_at,
+                              prompt)
         VALUES (_turn_id, _turn.attempts + 1, _thread_id, _live, _item, _shown,
-                clock_timestamp());
+                clock_timestamp(), _prompt);
     END IF;
     RETURN (
         'submitted', _fence, _turn_id, _turn.ticket, 0, 0,

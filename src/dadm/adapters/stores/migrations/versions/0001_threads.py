@@ -11,18 +11,25 @@ down_revision = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.Integer(), "sqlite")
 NEVER_REUSED: dict[str, Any] = {"sqlite_autoincrement": True}
-CHANGED_IN_PLACE: dict[str, Any] = {"postgresql_with": {"fillfactor": 70}}
 
 
 def row_number() -> sa.Column[int]:
     return sa.Column("id", NUMBER, sa.Identity(), primary_key=True)
 
 
+def reference(name: str) -> sa.Column[int]:
+    return sa.Column(name, NUMBER, autoincrement=False, nullable=False)
+
+
 def number(name: str) -> sa.Column[int]:
-    return sa.Column(name, NUMBER, nullable=False)
+    return sa.Column(name, sa.Integer, nullable=False)
 
 
 def count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False, server_default=sa.text("0"))
+
+
+def total(name: str) -> sa.Column[int]:
     return sa.Column(name, NUMBER, nullable=False, server_default=sa.text("0"))
 
 
@@ -48,7 +55,7 @@ def upgrade() -> None:
     create_generations()
     create_turns()
     create_attempts()
-    create_texts()
+    create_answers()
 
 
 def create_scopes() -> None:
@@ -68,16 +75,16 @@ def create_threads() -> None:
     op.create_table(
         "threads",
         row_number(),
-        number("scope"),
+        reference("scope"),
         words("assistant"),
         words("state"),
         count("turn_count"),
         count("exchange_count"),
         count("last_ticket"),
         words("shown", "{}"),
-        count("input_tokens"),
-        count("output_tokens"),
-        count("cached_tokens"),
+        total("input_tokens"),
+        total("output_tokens"),
+        total("cached_tokens"),
         words("lease_owner", ""),
         instant("lease_expires_at", nullable=True),
         count("fence"),
@@ -92,7 +99,6 @@ def create_threads() -> None:
             "(lease_owner = '') = (lease_expires_at IS NULL)", name="ck_threads_lease"
         ),
         **NEVER_REUSED,
-        **CHANGED_IN_PLACE,
     )
     unique("uq_threads_scope_assistant", "threads", ["scope", "assistant"], "state <> 'erased'")
 
@@ -100,7 +106,7 @@ def create_threads() -> None:
 def create_generations() -> None:
     op.create_table(
         "generations",
-        number("thread"),
+        reference("thread"),
         number("number"),
         words("identity"),
         words("conversation_id"),
@@ -124,7 +130,6 @@ def create_generations() -> None:
             name="ck_generations_reason",
         ),
         sa.CheckConstraint("number > 0", name="ck_generations_number"),
-        **CHANGED_IN_PLACE,
     )
     unique("uq_generations_live", "generations", ["thread"], "state = 'live'")
 
@@ -133,8 +138,8 @@ def create_turns() -> None:
     op.create_table(
         "turns",
         row_number(),
-        number("thread"),
-        number("scope"),
+        reference("thread"),
+        reference("scope"),
         words("task_id"),
         words("state"),
         count("sequence"),
@@ -163,7 +168,6 @@ def create_turns() -> None:
         sa.UniqueConstraint("scope", "task_id", name="uq_turns_scope_task_id"),
         *checks_of_turns(),
         **NEVER_REUSED,
-        **CHANGED_IN_PLACE,
     )
     unique("uq_turns_thread_sequence", "turns", ["thread", "sequence"], "sequence > 0")
     unique("uq_turns_open", "turns", ["thread"], "state IN ('submitted', 'unknown')")
@@ -188,37 +192,44 @@ def checks_of_turns() -> tuple[sa.CheckConstraint, ...]:
 def create_attempts() -> None:
     op.create_table(
         "attempts",
-        row_number(),
-        number("turn"),
+        reference("turn"),
         number("number"),
-        number("thread"),
+        reference("thread"),
         number("generation"),
         words("item_before"),
         words("shown"),
         instant("sent_at"),
-        words("response_id", ""),
         words("error_code", ""),
         words("error_message", ""),
-        sa.PrimaryKeyConstraint("id", name="pk_attempts"),
+        words("prompt"),
+        sa.PrimaryKeyConstraint("turn", "number", name="pk_attempts"),
         sa.ForeignKeyConstraint(["turn"], ["turns.id"], name="fk_attempts_turn"),
         sa.ForeignKeyConstraint(
             ["thread", "generation"],
             ["generations.thread", "generations.number"],
             name="fk_attempts_thread_generation",
         ),
-        sa.UniqueConstraint("turn", "number", name="uq_attempts_turn_number"),
-        sa.CheckConstraint("number > 0", name="ck_attempts_number"),
-        **NEVER_REUSED,
-        **CHANGED_IN_PLACE,
+        sa.CheckConstraint("number BETWEEN 1 AND 1048575", name="ck_attempts_number"),
+    )
+    op.create_table(
+        "responses",
+        reference("turn"),
+        number("number"),
+        words("response_id"),
+        sa.PrimaryKeyConstraint("turn", "number", name="pk_responses"),
+        sa.ForeignKeyConstraint(
+            ["turn", "number"],
+            ["attempts.turn", "attempts.number"],
+            name="fk_responses_turn_number",
+        ),
     )
 
 
-def create_texts() -> None:
-    for table in ("prompts", "answers"):
-        op.create_table(
-            table,
-            sa.Column("turn", NUMBER, autoincrement=False, nullable=False),
-            words("text"),
-            sa.PrimaryKeyConstraint("turn", name=f"pk_{table}"),
-            sa.ForeignKeyConstraint(["turn"], ["turns.id"], name=f"fk_{table}_turn"),
-        )
+def create_answers() -> None:
+    op.create_table(
+        "answers",
+        reference("turn"),
+        words("text"),
+        sa.PrimaryKeyConstraint("turn", name="pk_answers"),
+        sa.ForeignKeyConstraint(["turn"], ["turns.id"], name="fk_answers_turn"),
+    )

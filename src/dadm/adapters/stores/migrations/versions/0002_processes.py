@@ -19,7 +19,7 @@ def position() -> sa.Column[int]:
 
 
 def number(name: str, *, nullable: bool = False) -> sa.Column[int]:
-    return sa.Column(name, NUMBER, nullable=nullable)
+    return sa.Column(name, sa.Integer, nullable=nullable)
 
 
 def words(name: str, default: str | None = None) -> sa.Column[str]:
