@@ -4,7 +4,7 @@ from typing import Any
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS, open_turn, storable
-from dadm.adapters.stores.rows import schema_text, shown_text
+from dadm.adapters.stores.rows.threads import schema_text, shown_text
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnKey, TurnRef
 from dadm.ports.store import (

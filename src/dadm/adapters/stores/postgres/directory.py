@@ -6,7 +6,7 @@ from typing import Any
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS
-from dadm.adapters.stores.rows import ATTEMPT, ATTEMPTS, THREAD, THREADS, TURN, TURNS
+from dadm.adapters.stores.rows.threads import ATTEMPT, ATTEMPTS, THREAD, THREADS, TURN, TURNS
 from dadm.domain.thread import Thread, ThreadRef, ThreadState
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState

@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS, storable
-from dadm.adapters.stores.rows import turn_and_number
+from dadm.adapters.stores.rows.threads import turn_and_number
 from dadm.domain.thread import Usage
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef
 from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS, storable
-from dadm.adapters.stores.rows import GENERATION
+from dadm.adapters.stores.rows.threads import GENERATION
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import (
     BackendIdentity,

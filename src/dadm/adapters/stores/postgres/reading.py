@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from dadm.adapters.stores.rows import Row, Rows
+from dadm.adapters.stores.rows.threads import Row, Rows
 from dadm.ports.store import OpenTurn
 
 UNSTORABLE = str.maketrans({"\x00": "\N{REPLACEMENT CHARACTER}"})

@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 from dadm.adapters.stores.deliveries import is_recorded, refuse_unusable
-from dadm.adapters.stores.rows import attempt_ref, schema_text, shown_text
+from dadm.adapters.stores.rows.threads import attempt_ref, schema_text, shown_text
 from dadm.adapters.stores.sqlite.instants import instant, later, microseconds_now
 from dadm.adapters.stores.sqlite.reading import (
     StandingThread,

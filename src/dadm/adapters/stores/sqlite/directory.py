@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from dadm.adapters.stores.rows import THREAD, THREADS
+from dadm.adapters.stores.rows.threads import THREAD, THREADS
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
 from dadm.adapters.stores.sqlite.reading import (

@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import replace
 from typing import assert_never
 
-from dadm.adapters.stores.rows import NO_SHOWN, shown_map, shown_text, turn_and_number
+from dadm.adapters.stores.rows.threads import NO_SHOWN, shown_map, shown_text, turn_and_number
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
 from dadm.adapters.stores.sqlite.reading import StandingTurn, leased, turn_of_lease

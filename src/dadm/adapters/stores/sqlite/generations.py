@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from dadm.adapters.stores.rows import GENERATION
+from dadm.adapters.stores.rows.threads import GENERATION
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import microseconds_now
 from dadm.adapters.stores.sqlite.reading import ROWS, leased, thread_of_ref

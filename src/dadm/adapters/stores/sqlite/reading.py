@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from dadm.adapters.stores.rows import (
+from dadm.adapters.stores.rows.threads import (
     ATTEMPT,
     ATTEMPTS,
     THREAD,

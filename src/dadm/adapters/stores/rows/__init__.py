@@ -1,0 +1,1 @@
+"""How domain values are read from rows, alike on both databases."""
