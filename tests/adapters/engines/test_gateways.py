@@ -388,11 +388,13 @@ async def test_a_terminate_end_takes_a_sibling_that_was_about_to_start(stage: St
             start(),
             task("A"),
             node("parallelGateway", "fork"),
-            task("B"),
             node("task", "t"),
             node("endEvent", "stop", "<bpmn:terminateEventDefinition/>"),
+            node("task", "u"),
+            task("B"),
+            task("C"),
             end(),
-            flows("s > A > fork > B > e", "fork > t > stop"),
+            flows("s > A > fork > C > e", "fork > t > stop", "fork > u > B > e"),
         )
     )
 

@@ -72,6 +72,15 @@ async def test_outputs_are_mapped_into_the_process(stage: Stage) -> None:
     assert (await stage.see()).variables == {"x": 1, "result": 5, "kept": 6}
 
 
+async def test_an_output_leaves_the_task_even_under_the_name_of_an_input(stage: Stage) -> None:
+    inner = extended(mapping({"x": "${x * 10}"}, {"x": "${x + 1}"}))
+    await stage.run(one(task("A", inner)), x=1)
+
+    await stage.work("A")
+
+    assert (await stage.see()).variables == {"x": 11}
+
+
 async def test_an_output_that_has_no_value_refuses_the_completion(stage: Stage) -> None:
     await stage.run(one(task("A", extended(mapping(outputs={"kept": "${missing}"})))))
     held = await stage.take("A")
@@ -122,6 +131,28 @@ async def test_a_sub_process_has_a_scope_where_it_maps_something_in(stage: Stage
     await stage.work("A", local=2, wide=3)
 
     assert (await stage.see()).variables == {"x": 1, "wide": 3, "kept": 2}
+
+
+async def test_inner_scopes_hide_outer_ones(stage: Stage) -> None:
+    inner = (
+        extended(mapping({"x": "outer", "y": "outer"}))
+        + start("is")
+        + task("A", extended(mapping({"x": "inner"}, {"seen": "${x} ${y} ${z}"})))
+        + end("ie")
+        + flows("is > A > ie")
+    )
+    await stage.run(
+        model(start(), node("subProcess", "sub", inner), end(), flows("s > sub > e")),
+        x="process",
+        y="process",
+        z="process",
+    )
+
+    held = await stage.take("A")
+    assert held.variables == {"x": "inner", "y": "outer", "z": "process"}
+    await stage.engine.complete(held, variables={})
+
+    assert await stage.variable("seen") == "inner outer process"
 
 
 async def test_a_task_carries_what_the_model_says_about_it(stage: Stage) -> None:

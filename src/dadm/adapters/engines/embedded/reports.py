@@ -43,8 +43,8 @@ class TaskReports:
             found = find_identified(member.tree, waiting.task_id)
             if found is None:
                 raise TaskGone
-            if waiting.retries != 0:
-                member.clean_tasks.add(waiting.task_id)
+            # A task with an incident has no lease, so this one has none.
+            member.clean_tasks.add(waiting.task_id)
             with_errors_named(found, partial(found.task_spec.finish, found, variables))
 
         async with _reporting():
@@ -93,8 +93,7 @@ class TaskReports:
                 raise TaskGone
             if not member.caught_around(waiting.element_id) & {error_code, ""}:
                 raise _Uncaught
-            if waiting.retries != 0:
-                member.clean_tasks.add(waiting.task_id)
+            member.clean_tasks.add(waiting.task_id)
             member.tree.throw(found, error_code, message, variables)
 
         try:
