@@ -80,9 +80,16 @@ class OnSimulator:
 def on_simulator(start_for_module: Starting) -> OnSimulator:
     """Start both, once for the tests of a module."""
     key = "sk-of-nobody"
-    # Long answers of so small a model say nothing more, and cost seconds.
+    # Long answers of so small a model say nothing more, and cost seconds; so do two threads of it
+    # on a machine that has other work for one of their processors.
     simulator = start_for_module(
-        "simulate-openai", "--answers", "local", "--port", "0", DADM_LOCAL__MAX_ANSWER_TOKENS="48"
+        "simulate-openai",
+        "--answers",
+        "local",
+        "--port",
+        "0",
+        DADM_LOCAL__MAX_ANSWER_TOKENS="48",
+        DADM_LOCAL__THREADS="1",
     )
     service = start_for_module(
         "serve",

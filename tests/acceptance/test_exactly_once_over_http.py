@@ -152,11 +152,11 @@ def new_task() -> dict[str, str]:
     return {"process_instance_id": f"instance-{uuid4()}", "task_id": f"task-{uuid4()}"}
 
 
-async def until_named(caller: Caller) -> None:
-    """Wait until the service has recorded what the run of a held question is called.
+async def a_turn_later(caller: Caller) -> None:
+    """Have a whole turn taken on another thread.
 
-    It does so with the first event of the stream. A whole turn later, taken through the same
-    loops and the same writer, that is long past.
+    What the service was about to do for others before, such as recording the name of a run that
+    the first event of its stream told, went through the same loop and the same writer earlier.
     """
     await caller.answer("Anything else?", **new_task())
 
@@ -252,6 +252,7 @@ async def test_a_turn_whose_caller_leaves_is_completed_and_replayed(
     thread_id = listed.json()["threads"][0]["thread_id"]
     simulator.let_go()
     await service.heard(f"Turn 1 of thread {thread_id} has its answer")
+    await a_turn_later(service)
     again = await service.answer(HOLD, **task)
 
     assert leaving.cancelled()
@@ -267,7 +268,7 @@ async def test_an_answer_given_after_kill_9_is_found_by_looking(
     async with serving(start, simulator) as killed, asyncio.TaskGroup() as group:
         group.create_task(killed.left_without_reply(HOLD, **task))
         await simulator.is_asking()
-        await until_named(killed)
+        await a_turn_later(killed)
         await asyncio.to_thread(killed.program.kill)
         simulator.let_go()
     async with serving(start, simulator) as restarted:
@@ -326,7 +327,7 @@ async def test_a_turn_that_outlasts_the_drain_is_found_by_the_next_service(
         async with asyncio.TaskGroup() as group:
             cut_off = group.create_task(stopped.ask(HOLD, **task))
             await simulator.is_asking()
-            await until_named(stopped)
+            await a_turn_later(stopped)
             stopped.program.terminate()
         status = await asyncio.to_thread(stopped.program.wait)
     simulator.let_go()
