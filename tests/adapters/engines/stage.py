@@ -54,7 +54,7 @@ class Stage:
     async def _learn_topics(self) -> None:
         engine = self.engine
         for definition in await engine.definitions():
-            deployed = await engine._core.models.model(definition.definition_id)
+            deployed = await engine._stepping.models.model(definition.definition_id)
             for element in deployed.runnable.model.elements.values():
                 if element.work is not None:
                     self._topics.add(element.work.topic)

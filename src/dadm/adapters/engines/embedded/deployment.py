@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from dadm.adapters.engines.embedded.core import EngineCore
 from dadm.adapters.engines.embedded.models.reading import ReadProcess, read_models
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.domain.errors import EngineRejected, InvalidModel, RequestError
 from dadm.domain.json import digest_of
 from dadm.ports.engine import AssistantTask, ProcessDefinition
@@ -15,9 +15,9 @@ _ATTEMPTS = 5
 class Deployment:
     """Deploys models and says what was deployed."""
 
-    def __init__(self, core: EngineCore) -> None:
-        """Work on `core`."""
-        self._core = core
+    def __init__(self, stepping: Stepping) -> None:
+        """Work on `stepping`."""
+        self._stepping = stepping
 
     async def deploy(
         self, documents: Mapping[str, bytes], *, tenant: str = ""
@@ -34,7 +34,7 @@ class Deployment:
             new = [entry for entry, is_new in stored if is_new]
             try:
                 if new:
-                    await self._core.store.add_definitions(new)
+                    await self._stepping.store.add_definitions(new)
             except EngineRejected:
                 # Another replica deployed the same process at this moment: look again.
                 if attempt + 1 == _ATTEMPTS:
@@ -45,14 +45,14 @@ class Deployment:
 
     async def definitions(self) -> Sequence[ProcessDefinition]:
         """Give the latest version of every process, by key."""
-        return await self._core.store.definitions(with_running=False)
+        return await self._stepping.store.definitions(with_running=False)
 
     async def assistant_tasks(self) -> Sequence[AssistantTask]:
         """Give the AI tasks of every version with running instances, and of the latest."""
         found: dict[AssistantTask, None] = {}
-        for definition in await self._core.store.definitions(with_running=True):
+        for definition in await self._stepping.store.definitions(with_running=True):
             try:
-                deployed = await self._core.models.model(definition.definition_id)
+                deployed = await self._stepping.models.model(definition.definition_id)
             except RequestError:
                 # Deployed by another version of the program; its instances cannot move here.
                 continue
@@ -71,7 +71,7 @@ class Deployment:
         """Give the definition that holds a process, and whether it must be added."""
         model = process.model
         digest = digest_of(process.source.hex())
-        latest = await self._core.store.latest_definition(model.key, tenant=tenant)
+        latest = await self._stepping.store.latest_definition(model.key, tenant=tenant)
         if latest is not None and latest.digest == digest:
             return latest, False
         version = 1 if latest is None else latest.definition.version + 1
@@ -81,7 +81,7 @@ class Deployment:
             key=model.key,
             version=version,
             name=model.name,
-            deployed_at=self._core.clock.now(),
+            deployed_at=self._stepping.clock.now(),
             tenant=tenant,
         )
         stored = StoredDefinition(

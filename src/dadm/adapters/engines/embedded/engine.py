@@ -1,12 +1,12 @@
 """EmbeddedEngine: all roles of an engine on one process store."""
 
-from dadm.adapters.engines.embedded.core import EngineCore
 from dadm.adapters.engines.embedded.deployment import Deployment
 from dadm.adapters.engines.embedded.handout import TaskHandout
 from dadm.adapters.engines.embedded.history import History
 from dadm.adapters.engines.embedded.incidents import Incidents
 from dadm.adapters.engines.embedded.reports import TaskReports
 from dadm.adapters.engines.embedded.runtime import Runtime
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.adapters.engines.embedded.timers import Timers
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import Feature
@@ -39,15 +39,15 @@ class EmbeddedEngine(Deployment, Runtime, Incidents, TaskHandout, TaskReports, H
         engine_id: str = "embedded",
     ) -> None:
         """Run what `store` holds; `engine_id` is part of the name of every thread and turn."""
-        core = EngineCore(store, clock, identifiers, engine_id)
-        self._run_timers = Timers(core)
-        # One core for all roles; each of the other initialisers would only set the same again.
-        TaskHandout.__init__(self, core, self._run_timers)
+        stepping = Stepping(store, clock, identifiers, engine_id)
+        self._run_timers = Timers(stepping)
+        # One of these for all roles; each of the other initialisers would only set the same again.
+        TaskHandout.__init__(self, stepping, self._run_timers)
 
     @property
     def engine_id(self) -> str:
         """The configured id of this engine."""
-        return self._core.engine_id
+        return self._stepping.engine_id
 
     @property
     def features(self) -> frozenset[Feature]:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from dadm.adapters.engines.embedded.bell import wait_for
-from dadm.adapters.engines.embedded.core import EngineCore
 from dadm.adapters.engines.embedded.instances.variables import visible
 from dadm.adapters.engines.embedded.instances.waits import find_identified
 from dadm.adapters.engines.embedded.member import Member
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.adapters.engines.embedded.timers import Timers
 from dadm.domain.errors import EngineUnavailable, RequestError, StoreUnavailable
 from dadm.ports.engine import LeasedTask, TopicSubscription
@@ -20,9 +20,9 @@ LONGEST_PAUSE_SECONDS = 0.5
 class TaskHandout:
     """Leases tasks; while it waits for some, it lets due timers come."""
 
-    def __init__(self, core: EngineCore, timers: Timers) -> None:
-        """Work on `core`."""
-        self._core = core
+    def __init__(self, stepping: Stepping, timers: Timers) -> None:
+        """Work on `stepping`."""
+        self._stepping = stepping
         self._timers = timers
         self._timers_at = float("-inf")
 
@@ -43,10 +43,10 @@ class TaskHandout:
         """
         if max_tasks < 1 or not subscriptions:
             return ()
-        clock = self._core.clock
+        clock = self._stepping.clock
         deadline = clock.monotonic() + request_timeout.total_seconds()
         while True:
-            ringing = self._core.bell.listen()
+            ringing = self._stepping.bell.listen()
             try:
                 await self._let_timers_come()
                 leased = await self._lease(subscriptions, max_tasks)
@@ -58,7 +58,7 @@ class TaskHandout:
             await wait_for(ringing, clock, min(left, LONGEST_PAUSE_SECONDS))
 
     async def _let_timers_come(self) -> None:
-        now = self._core.clock.monotonic()
+        now = self._stepping.clock.monotonic()
         if now >= self._timers_at:
             self._timers_at = now + LONGEST_PAUSE_SECONDS
             await self._timers.run_due()
@@ -72,7 +72,7 @@ class TaskHandout:
         waiting: list[WaitingTask] = []
         for duration, wanted in by_duration.items():
             if len(waiting) < max_tasks:
-                waiting += await self._core.store.lease_tasks(
+                waiting += await self._stepping.store.lease_tasks(
                     topics=[
                         (
                             subscription.topic,
@@ -82,7 +82,7 @@ class TaskHandout:
                         for subscription in wanted
                     ],
                     # New for every fetch: even this process cannot report for a lease it lost.
-                    worker=self._core.identifiers.new_id("worker"),
+                    worker=self._stepping.identifiers.new_id("worker"),
                     lease=duration,
                     limit=max_tasks - len(waiting),
                 )
@@ -90,7 +90,7 @@ class TaskHandout:
 
     async def _filled_in(self, waiting: Iterable[WaitingTask]) -> Sequence[LeasedTask]:
         """Tell what the instances say about their tasks; a task that is gone by now is left out."""
-        family = self._core.family()
+        family = self._stepping.family()
         described: list[LeasedTask] = []
         for task in waiting:
             try:

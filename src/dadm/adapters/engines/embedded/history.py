@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from dadm.adapters.engines.embedded.core import EngineCore
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.ports.engine import EndedInstance
 
 
 class History:
     """Reads the outbox that is written in the transaction that ends an instance."""
 
-    def __init__(self, core: EngineCore) -> None:
-        """Work on `core`."""
-        self._core = core
+    def __init__(self, stepping: Stepping) -> None:
+        """Work on `stepping`."""
+        self._stepping = stepping
 
     async def ended_instances(self, *, after: int, limit: int) -> Sequence[EndedInstance]:
         """Give instances that ended, in the order they were recorded, behind position `after`."""
-        return await self._core.store.ended_instances(after=after, limit=limit)
+        return await self._stepping.store.ended_instances(after=after, limit=limit)
 
     async def forget_ended(self, *, up_to: int) -> None:
         """Drop what was handled, up to and including that position."""
-        await self._core.store.forget_ended(up_to=up_to)
+        await self._stepping.store.forget_ended(up_to=up_to)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from dadm.adapters.engines.embedded.core import EngineCore
 from dadm.adapters.engines.embedded.instances.failures import StepFailed
 from dadm.adapters.engines.embedded.instances.variables import assign
 from dadm.adapters.engines.embedded.instances.waits import events, find_identified
 from dadm.adapters.engines.embedded.member import STUCK, Member
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.domain.errors import EngineRejected, UnknownProcess
 from dadm.domain.json import JsonValue
 from dadm.ports.engine import EngineIncident
@@ -15,13 +15,13 @@ from dadm.ports.engine import EngineIncident
 class Incidents:
     """Lists incidents and tries again."""
 
-    def __init__(self, core: EngineCore) -> None:
-        """Work on `core`."""
-        self._core = core
+    def __init__(self, stepping: Stepping) -> None:
+        """Work on `stepping`."""
+        self._stepping = stepping
 
     async def incidents(self, *, limit: int = 100) -> Sequence[EngineIncident]:
         """List open incidents, oldest first."""
-        return await self._core.store.incidents(instance_id=None, limit=limit)
+        return await self._stepping.store.incidents(instance_id=None, limit=limit)
 
     async def retry_incident(
         self, incident_id: str, *, variables: Mapping[str, JsonValue], retries: int = 3
@@ -35,7 +35,7 @@ class Incidents:
             UnknownProcess: There is no such incident.
             EngineRejected: It fails again; the message says why.
         """
-        incident = await self._core.store.incident(incident_id)
+        incident = await self._stepping.store.incident(incident_id)
         if incident is None:
             text = f"There is no incident {incident_id!r}."
             raise UnknownProcess(text)
@@ -60,11 +60,11 @@ class Incidents:
             text = f"An incident is retried at least once; {retries} is no number of retries."
             raise EngineRejected(text)
         if variables:
-            await self._core.step(incident.instance_id, set_variables)
-        await self._core.store.retry_task(
+            await self._stepping.step(incident.instance_id, set_variables)
+        await self._stepping.store.retry_task(
             incident.task_id, retries=retries, incident_id=incident.incident_id
         )
-        self._core.bell.ring()
+        self._stepping.bell.ring()
 
     async def _retry_here(
         self, incident: EngineIncident, variables: Mapping[str, JsonValue]
@@ -83,6 +83,6 @@ class Incidents:
         def is_still_stuck(member: Member) -> bool:
             return member.tree.notes.get(STUCK) == incident.incident_id
 
-        if is_still_stuck(await self._core.step(incident.instance_id, go_on)):
+        if is_still_stuck(await self._stepping.step(incident.instance_id, go_on)):
             text = "The instance is where it was: no token can move. Cancel it."
             raise EngineRejected(text)

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
-from dadm.adapters.engines.embedded.core import EngineCore
 from dadm.adapters.engines.embedded.instances.errors import with_errors_named
 from dadm.adapters.engines.embedded.instances.failures import StepFailed
 from dadm.adapters.engines.embedded.instances.waits import find_identified
 from dadm.adapters.engines.embedded.member import Member
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.domain.errors import (
     EngineRejected,
     EngineUnavailable,
@@ -32,9 +32,9 @@ class _Uncaught(Exception):
 class TaskReports:
     """Takes reports. One that comes after its lease ran out counts while nobody else has the task."""
 
-    def __init__(self, core: EngineCore) -> None:
-        """Work on `core`."""
-        self._core = core
+    def __init__(self, stepping: Stepping) -> None:
+        """Work on `stepping`."""
+        self._stepping = stepping
 
     async def complete(self, task: LeasedTask, *, variables: JsonObject) -> None:
         """Let the process go on with `variables`; EngineRejected if it cannot, and nothing changed."""
@@ -48,8 +48,8 @@ class TaskReports:
             with_errors_named(found, partial(found.task_spec.finish, found, variables))
 
         async with _reporting():
-            waiting = await self._core.store.check_lease(task.task_id, worker=task.lease)
-            await self._core.step(waiting.instance_id, partial(finish, waiting))
+            waiting = await self._stepping.store.check_lease(task.task_id, worker=task.lease)
+            await self._stepping.step(waiting.instance_id, partial(finish, waiting))
 
     async def fail(
         self,
@@ -64,23 +64,23 @@ class TaskReports:
         incident = None
         if retries <= 0:
             incident = EngineIncident(
-                incident_id=self._core.identifiers.new_id("incident"),
+                incident_id=self._stepping.identifiers.new_id("incident"),
                 instance_id=task.process_instance_id,
                 element_id=task.element_id,
                 task_id=task.task_id,
                 message=message[:LONGEST_MESSAGE],
                 details=details,
-                created_at=self._core.clock.now(),
+                created_at=self._stepping.clock.now(),
             )
         async with _reporting():
-            await self._core.store.fail_task(
+            await self._stepping.store.fail_task(
                 task.task_id,
                 worker=task.lease,
                 retries=max(0, retries),
                 retry_after=retry_after,
                 incident=incident,
             )
-        self._core.bell.ring()
+        self._stepping.bell.ring()
 
     async def bpmn_error(
         self, task: LeasedTask, *, error_code: str, message: str, variables: JsonObject
@@ -98,8 +98,8 @@ class TaskReports:
 
         try:
             async with _reporting():
-                waiting = await self._core.store.check_lease(task.task_id, worker=task.lease)
-                await self._core.step(waiting.instance_id, partial(throw, waiting))
+                waiting = await self._stepping.store.check_lease(task.task_id, worker=task.lease)
+                await self._stepping.step(waiting.instance_id, partial(throw, waiting))
         except _Uncaught:
             await self.fail(
                 task,
@@ -112,20 +112,20 @@ class TaskReports:
     async def extend(self, task: LeasedTask, *, lease_duration: timedelta) -> None:
         """Let the lease last that long from now."""
         async with _reporting():
-            await self._core.store.extend_lease(
+            await self._stepping.store.extend_lease(
                 task.task_id, worker=task.lease, lease=lease_duration
             )
 
     async def unlease(self, task: LeasedTask) -> None:
         """Give the task back, to be offered again at once."""
         async with _reporting():
-            await self._core.store.release_task(task.task_id, worker=task.lease)
-        self._core.bell.ring()
+            await self._stepping.store.release_task(task.task_id, worker=task.lease)
+        self._stepping.bell.ring()
 
     async def is_active(self, task: LeasedTask) -> bool:
         """Say whether the task still waits, whoever holds it."""
         async with _reporting():
-            return await self._core.store.has_task(task.task_id)
+            return await self._stepping.store.has_task(task.task_id)
 
 
 @asynccontextmanager

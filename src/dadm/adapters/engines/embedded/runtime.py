@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from functools import partial
 
-from dadm.adapters.engines.embedded.core import EngineCore
 from dadm.adapters.engines.embedded.instances.errors import with_errors_named
 from dadm.adapters.engines.embedded.instances.failures import StepFailed
 from dadm.adapters.engines.embedded.instances.waits import events, find_identified
 from dadm.adapters.engines.embedded.member import WAITING_AT, Member
 from dadm.adapters.engines.embedded.models.elements import Message
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.domain.errors import EngineRejected, EngineUnavailable, UnknownProcess
 from dadm.domain.json import JsonObject
 from dadm.ports.engine import InstanceState, ProcessInstance, UserTask
@@ -26,9 +26,9 @@ class _NotWaiting(Exception):
 class Runtime:
     """Starts and steers process instances."""
 
-    def __init__(self, core: EngineCore) -> None:
-        """Work on `core`."""
-        self._core = core
+    def __init__(self, stepping: Stepping) -> None:
+        """Work on `stepping`."""
+        self._stepping = stepping
 
     async def start(
         self,
@@ -44,18 +44,18 @@ class Runtime:
             UnknownProcess: No such process is deployed.
             EngineRejected: It cannot even reach its first wait.
         """
-        deployed = await self._core.models.latest(key, tenant=tenant)
+        deployed = await self._stepping.models.latest(key, tenant=tenant)
         if deployed is None:
             known = [
                 definition.key
-                for definition in await self._core.store.definitions(with_running=False)
+                for definition in await self._stepping.store.definitions(with_running=False)
             ]
             text = f"There is no process {key!r}. Deployed: {', '.join(known) or 'none'}."
             raise UnknownProcess(text)
-        family = self._core.family()
+        family = self._stepping.family()
         member = family.begin(deployed, variables=variables, business_key=business_key)
         try:
-            is_saved = await self._core.save(family)
+            is_saved = await self._stepping.save(family)
         except StepFailed as failure:
             raise EngineRejected(str(failure)) from failure
         if not is_saved:
@@ -67,7 +67,7 @@ class Runtime:
         self, *, state: InstanceState | None = None, limit: int = 100
     ) -> Sequence[ProcessInstance]:
         """List instances, newest first."""
-        stored = await self._core.store.instances(state=state, limit=limit)
+        stored = await self._stepping.store.instances(state=state, limit=limit)
         return tuple([await self._described(instance) for instance in stored])
 
     async def instance(self, instance_id: str) -> ProcessInstance:
@@ -76,7 +76,7 @@ class Runtime:
         Raises:
             UnknownProcess: There is no such instance.
         """
-        stored = await self._core.store.instance(instance_id)
+        stored = await self._stepping.store.instance(instance_id)
         if stored is None:
             text = f"There is no process instance {instance_id!r}."
             raise UnknownProcess(text)
@@ -90,20 +90,20 @@ class Runtime:
             EngineRejected: It has ended already.
         """
         for _ in range(_ATTEMPTS):
-            family = self._core.family()
+            family = self._stepping.family()
             member = await family.load(instance_id)
             if not member.is_active:
                 text = f"The process instance {instance_id} has ended already."
                 raise EngineRejected(text)
             await family.cancel(await family.load(member.stored.root_id))
-            if await self._core.save(family):
+            if await self._stepping.save(family):
                 return
         text = f"The process instance {instance_id} is being changed by others; repeat."
         raise EngineUnavailable(text)
 
     async def user_tasks(self, *, limit: int = 100) -> Sequence[UserTask]:
         """List tasks that wait for people, oldest first."""
-        return await self._core.store.user_tasks(limit=limit)
+        return await self._stepping.store.user_tasks(limit=limit)
 
     async def complete_user_task(self, task_id: str, *, variables: JsonObject) -> None:
         """Complete a user task.
@@ -120,11 +120,11 @@ class Runtime:
                 raise unknown
             with_errors_named(found, partial(found.task_spec.finish, found, variables))
 
-        waiting = await self._core.store.user_task(task_id)
+        waiting = await self._stepping.store.user_task(task_id)
         if waiting is None:
             raise unknown
         try:
-            await self._core.step(waiting.instance_id, finish)
+            await self._stepping.step(waiting.instance_id, finish)
         except StepFailed as failure:
             raise EngineRejected(str(failure)) from failure
 
@@ -148,9 +148,11 @@ class Runtime:
             raise _NotWaiting
 
         count, failures = 0, []
-        for waiting in await self._core.store.waiting_for_message(name, instance_id=instance_id):
+        for waiting in await self._stepping.store.waiting_for_message(
+            name, instance_id=instance_id
+        ):
             try:
-                await self._core.step(waiting, hand_over)
+                await self._stepping.step(waiting, hand_over)
                 count += 1
             except _NotWaiting:
                 continue
@@ -163,7 +165,7 @@ class Runtime:
 
     async def _described(self, stored: StoredInstance) -> ProcessInstance:
         content = json.loads(stored.document)
-        open_incidents = await self._core.store.incidents(
+        open_incidents = await self._stepping.store.incidents(
             instance_id=stored.instance_id, limit=MOST_INCIDENTS
         )
         return ProcessInstance(

@@ -2,10 +2,10 @@
 
 import logging
 
-from dadm.adapters.engines.embedded.core import EngineCore
 from dadm.adapters.engines.embedded.instances.failures import StepFailed
 from dadm.adapters.engines.embedded.instances.waits import INCIDENT, WaitingEvent, events, next_due
 from dadm.adapters.engines.embedded.member import Member
+from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.domain.errors import InvalidModel
 from dadm.ports.engine import EngineIncident
 
@@ -23,14 +23,14 @@ class _NotDue(Exception):
 class Timers:
     """Lets timers come, each in a step of its own."""
 
-    def __init__(self, core: EngineCore) -> None:
-        """Work on `core`."""
-        self._core = core
+    def __init__(self, stepping: Stepping) -> None:
+        """Work on `stepping`."""
+        self._stepping = stepping
 
     async def run_due(self) -> int:
         """Let every timer come that is due by the store's clock; give how many did."""
         count = 0
-        for instance_id in await self._core.store.due_instances(limit=INSTANCES_AT_ONCE):
+        for instance_id in await self._stepping.store.due_instances(limit=INSTANCES_AT_ONCE):
             try:
                 count += await self._run_all_of(instance_id)
             except InvalidModel as error:
@@ -46,7 +46,7 @@ class Timers:
 
     async def _run_next(self, instance_id: str) -> bool:
         """Let the instance's next timer come, if it is due."""
-        now = await self._core.store.now()
+        now = await self._stepping.store.now()
         tried: tuple[object, str] = (None, "")
 
         def fire(member: Member) -> None:
@@ -58,7 +58,7 @@ class Timers:
             event.happen({})
 
         try:
-            await self._core.step(instance_id, fire)
+            await self._stepping.step(instance_id, fire)
         except _NotDue:
             return False
         except StepFailed as failure:
@@ -74,13 +74,13 @@ class Timers:
             for event in events(member.tree):
                 if identity(event) == event_identity and not event.incident_id:
                     incident = EngineIncident(
-                        incident_id=self._core.identifiers.new_id("incident"),
+                        incident_id=self._stepping.identifiers.new_id("incident"),
                         instance_id=member.instance_id,
                         element_id=failure.element_id or event.element.element_id,
                         task_id="",
                         message=str(failure),
                         details=f"timer: {event.element.element_id}",
-                        created_at=self._core.clock.now(),
+                        created_at=self._stepping.clock.now(),
                     )
                     event.notes[INCIDENT] = incident.incident_id
                     member.opened.append(incident)
@@ -88,7 +88,7 @@ class Timers:
             raise _NotDue
 
         try:
-            await self._core.step(instance_id, mark)
+            await self._stepping.step(instance_id, mark)
         except _NotDue:
             return False
         return True

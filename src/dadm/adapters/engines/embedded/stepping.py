@@ -1,4 +1,4 @@
-"""EngineCore: what the roles of the embedded engine share, and how each changes an instance."""
+"""Stepping: what the roles of the embedded engine share, and how each changes an instance."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ MOST_ATTEMPTS = 50
 """Times a step is made again because others changed the same instance meanwhile."""
 
 
-class EngineCore:
+class Stepping:
     """Store, clock, models and the bell, held once for all roles."""
 
     def __init__(
