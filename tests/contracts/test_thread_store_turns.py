@@ -4,8 +4,8 @@ import pytest
 
 from dadm.domain.errors import ThreadClosed, ThreadConflict
 from dadm.domain.thread import GenerationReason, Usage
-from dadm.domain.turn import AttemptRef, TurnRef, TurnState
-from dadm.ports.store import Lease, Queued, Submission
+from dadm.domain.turn import AttemptRef, Refusal, TurnRef, TurnState
+from dadm.ports.store import Lease, Queued, RefusalSettlement, Submission
 from tests.contracts.stores import (
     AT_ONCE,
     LONG,
@@ -416,3 +416,22 @@ async def test_the_planned_turn_of_an_expired_holder_is_granted_to_its_next_deli
 
     assert second.turn == first.turn
     assert second.lease.fence == first.lease.fence + 1
+
+
+async def test_what_no_database_takes_in_a_text_is_replaced(given: StoreUnderTest) -> None:
+    await given.ready()
+    taken = await given.submit(prompt="nul \x00 and half \ud83d", shown={"a\x00\udc00": "1"})
+    settled = await given.store.settle(taken.lease, taken.turn.ref, answer("cut \ud83d"))
+
+    assert (taken.turn.prompt, settled.answer) == ("nul \ufffd and half \ufffd", "cut \ufffd")
+    assert await given.turn(settled.ref) == settled
+
+    for end in ("x\x00", "\udfffx"):
+        taken = await given.submit(f"task {len(end)} {end[1] == 'x'}")
+        refused = await given.store.settle(
+            taken.lease,
+            taken.turn.ref,
+            RefusalSettlement(refusal=Refusal(code="policy", reason=end)),
+        )
+        assert refused.refusal is not None
+        assert refused.refusal.reason == end.replace(end.strip("x"), "\ufffd")

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from dadm.adapters.stores.deliveries import is_recorded, refuse_unusable
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
+from dadm.adapters.stores.rows.texts import storable
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import NO_USAGE, ThreadKey
 from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
@@ -175,7 +176,7 @@ class MemoryClaims:
             record.turn,
             state=TurnState.SUBMITTED,
             sequence=thread.turn_count,
-            prompt=submission.prompt,
+            prompt=storable(submission.prompt),
             answer_schema=submission.answer_schema,
             assistant_version=submission.assistant_version,
             generation=thread.live,

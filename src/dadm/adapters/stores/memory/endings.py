@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
+from dadm.adapters.stores.rows.texts import storable
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
 from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement
@@ -56,7 +57,7 @@ class MemoryEndings:
         record.turn = replace(
             record.turn,
             state=TurnState.COMPLETED,
-            answer=settlement.answer,
+            answer=storable(settlement.answer),
             usage=settlement.usage,
             recovered=settlement.is_recovered,
             settled_at=now,
@@ -78,7 +79,7 @@ class MemoryEndings:
         record.turn = replace(
             record.turn,
             state=TurnState.REFUSED,
-            refusal=settlement.refusal,
+            refusal=replace(settlement.refusal, reason=storable(settlement.refusal.reason)),
             usage=settlement.usage,
             settled_at=self._records.clock.now(),
         )
@@ -100,7 +101,7 @@ class MemoryEndings:
             raise ThreadConflict
         if record.turn.state.is_open:
             record.turn = replace(record.turn, state=TurnState.UNKNOWN)
-            record.note_error(error_code, error_message)
+            record.note_error(error_code, storable(error_message))
         record.fence = lease.fence
         self._give_up(lease, keep_lease=False)
 
@@ -119,7 +120,7 @@ class MemoryEndings:
             if not record.turn.state.is_open:
                 raise ThreadConflict
             record.turn = replace(record.turn, state=TurnState.PLANNED, sequence=0)
-            record.note_error(error_code, error_message)
+            record.note_error(error_code, storable(error_message))
             record.fence = lease.fence
             thread.asked.remove(record)
             thread.turn_count -= 1

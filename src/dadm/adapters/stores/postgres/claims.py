@@ -3,7 +3,8 @@
 from typing import Any
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
-from dadm.adapters.stores.postgres.reading import ROWS, open_turn, storable
+from dadm.adapters.stores.postgres.reading import ROWS, open_turn
+from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import schema_text, shown_text
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnKey, TurnRef

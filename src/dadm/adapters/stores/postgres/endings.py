@@ -3,7 +3,8 @@
 from typing import Any, assert_never
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
-from dadm.adapters.stores.postgres.reading import ROWS, storable
+from dadm.adapters.stores.postgres.reading import ROWS
+from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import turn_and_number
 from dadm.domain.thread import Usage
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef

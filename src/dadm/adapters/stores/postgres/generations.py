@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
-from dadm.adapters.stores.postgres.reading import ROWS, storable
+from dadm.adapters.stores.postgres.reading import ROWS
+from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import GENERATION
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import (

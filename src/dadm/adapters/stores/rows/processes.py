@@ -128,4 +128,4 @@ class ProcessRows:
 
 def payload_text(payload: Any) -> str:
     """Write a task's payload as it is stored; the order of its keys is kept."""
-    return json.dumps(payload, ensure_ascii=False)
+    return json.dumps(payload)

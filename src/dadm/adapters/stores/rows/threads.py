@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from dadm.domain.json import JsonObject, canonical_json
+from dadm.adapters.stores.rows.texts import storable
+from dadm.domain.json import JsonObject
 from dadm.domain.thread import (
     BackendIdentity,
     ConversationId,
@@ -58,7 +59,7 @@ NO_SHOWN = "{}"
 
 def shown_text(shown: Mapping[str, str]) -> str:
     """Write a map of shown variables as it is stored."""
-    return canonical_json(dict(shown)) if shown else NO_SHOWN
+    return json.dumps({storable(name): shown[name] for name in shown}) if shown else NO_SHOWN
 
 
 def shown_map(text: str) -> dict[str, str]:
@@ -69,7 +70,7 @@ def shown_map(text: str) -> dict[str, str]:
 
 def schema_text(schema: JsonObject | None) -> str | None:
     """Write an answer schema as it is stored; the order of its keys may matter to a model."""
-    return None if schema is None else json.dumps(schema, ensure_ascii=False)
+    return None if schema is None else json.dumps(schema)
 
 
 def attempt_ref(turn: int, number: int) -> AttemptRef:

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 
 from dadm.adapters.stores.deliveries import is_recorded, refuse_unusable
+from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import attempt_ref, schema_text, shown_text
 from dadm.adapters.stores.sqlite.instants import instant, later, microseconds_now
 from dadm.adapters.stores.sqlite.reading import (
@@ -222,7 +223,7 @@ class Claiming:
             turn.turn,
             state=TurnState.SUBMITTED,
             sequence=asked_thread.turn_count,
-            prompt=submission.prompt,
+            prompt=storable(submission.prompt),
             answer_schema=submission.answer_schema,
             assistant_version=submission.assistant_version,
             generation=live.number,

@@ -4,6 +4,7 @@ import sqlite3
 from dataclasses import replace
 from typing import assert_never
 
+from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import NO_SHOWN, shown_map, shown_text, turn_and_number
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
@@ -69,9 +70,8 @@ class SqliteEndings:
     async def set_aside(
         self, lease: Lease, turn: TurnRef, *, error_code: str, error_message: str
     ) -> None:
-        await self._database.write(
-            lambda connection: set_aside(connection, lease, turn, (error_code, error_message))
-        )
+        error = (error_code, storable(error_message))
+        await self._database.write(lambda connection: set_aside(connection, lease, turn, error))
 
     async def replan(
         self,
@@ -82,7 +82,7 @@ class SqliteEndings:
         error_message: str,
         keep_lease: bool,
     ) -> None:
-        error = (error_code, error_message)
+        error = (error_code, storable(error_message))
         await self._database.write(
             lambda connection: replan(connection, lease, turn, error, keep_lease=keep_lease)
         )
@@ -127,7 +127,8 @@ def answer(
     usage = settlement.usage
     cost = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     connection.execute(COMPLETE, (lease.fence, settlement.is_recovered, now, *cost, turn.ref))
-    connection.execute(WRITE_ANSWER, (turn.ref, settlement.answer))
+    text = storable(settlement.answer)
+    connection.execute(WRITE_ANSWER, (turn.ref, text))
     connection.execute(COUNT_ANSWER, (now, *cost, lease.thread))
     if settlement.last_item_id:
         connection.execute(MOVE_ON, (settlement.last_item_id, lease.thread, turn.generation))
@@ -139,7 +140,7 @@ def answer(
     return replace(
         turn,
         state=TurnState.COMPLETED,
-        answer=settlement.answer,
+        answer=text,
         usage=usage,
         recovered=settlement.is_recovered,
         settled_at=instant(now),
@@ -153,7 +154,8 @@ def refuse(
     if turn.state.is_settled:
         raise ThreadConflict
     now = microseconds_now()
-    usage, refusal = settlement.usage, settlement.refusal
+    usage = settlement.usage
+    refusal = replace(settlement.refusal, reason=storable(settlement.refusal.reason))
     cost = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     connection.execute(REFUSE, (lease.fence, refusal.code, refusal.reason, now, *cost, turn.ref))
     connection.execute(COUNT_COST, (*cost, lease.thread))
