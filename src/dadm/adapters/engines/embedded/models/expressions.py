@@ -21,8 +21,7 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _WORDS = frozenset({"true", "false", "null", "not", "empty", "and", "or"})
 # Everything CEL itself provides here; a call of anything else is refused at deployment.
 _FUNCTIONS = frozenset(
-    {"size", "contains", "startsWith", "endsWith", "matches", "string", "int", "double", "bool"}
-    | {"min", "max", "empty"}
+    {"size", "contains", "startsWith", "endsWith", "matches", "string", "int", "double", "empty"}
 )
 _LARGEST_INTEGER = 2**63
 
