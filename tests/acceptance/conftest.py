@@ -70,10 +70,10 @@ class OnSimulator:
         return f"{self.simulator.address}/v1"
 
     def logged_of(self, process_instance_id: str) -> list[str]:
-        """Give what the service logged about an instance's tasks and thread, without context."""
-        line = re.compile(r"^\S+ \[(?:info|warning) *\] (?P<text>.*?) action=(?:task|thread)_")
+        """Give what the service logged about an instance's tasks and thread: level and words."""
+        line = re.compile(r"^\S+ \[(?P<level>\w+) *\] (?P<words>.*?) action=(?:task|thread)_")
         found = [line.match(each) for each in self.service.stderr if process_instance_id in each]
-        return [match["text"] for match in found if match]
+        return [f"{match['level']}: {match['words']}" for match in found if match]
 
 
 @pytest.fixture(scope="module")
