@@ -16,7 +16,7 @@ from dadm.ports.store import Queued, ThreadStore
 class Place:
     """One task's place in the line of its thread.
 
-    `queued` is the ticket it holds until it gets the thread; `is_waiting` while it sleeps,
+    `queued` is the ticket it drew, None before it had to wait; `is_waiting` while it sleeps,
     `is_pausing` while that sleep ends by itself.
     """
 
@@ -103,11 +103,6 @@ class ThreadQueue:
                 await place.woken.wait()
         finally:
             place.is_waiting = False
-        self.refuse_if_closed()
-
-    def got_thread(self, place: Place) -> None:
-        """Note that this place holds its thread now: its ticket has served."""
-        place.queued = None
 
     async def keep_tickets(self) -> None:
         """Keep the tickets of all waiting tasks alive, for ever; runs beside the turns."""

@@ -31,7 +31,7 @@ from dadm.application.lease_keeping import LeaseKeeper
 from dadm.application.limits import TurnLimits
 from dadm.application.recovery import Recovery, ToBeAsked
 from dadm.application.submission import Delivery, prepare_submission
-from dadm.application.thread_queue import Place, ThreadQueue
+from dadm.application.thread_queue import ThreadQueue
 from dadm.application.turn_news import TurnNews
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.errors import BackendError, RequestError
@@ -124,7 +124,7 @@ class TurnTaking:
         opening = REUSED
         async with self._queue.place(line) as place:
             while True:
-                taken = await self._try_to_take(delivery, standing, place, opening)
+                taken = await self._try_to_take(delivery, standing, opening)
                 match taken:
                     case TurnResult():
                         return taken
@@ -139,7 +139,7 @@ class TurnTaking:
                 standing = await self._store.look_up(key, task.turn_key)
 
     async def _try_to_take(
-        self, delivery: Delivery, standing: Standing, place: Place, opening: Opening
+        self, delivery: Delivery, standing: Standing, opening: Opening
     ) -> "TurnResult | Queued | _GivenWay":
         request = self._claim_request(delivery, standing)
         async with self._permit(standing):
@@ -150,7 +150,6 @@ class TurnTaking:
                 return claim
             if isinstance(claim, Recorded):
                 return self._replay(delivery, claim)
-            self._queue.got_thread(place)
             granted = claim
             return await self._keeper.run(
                 claim.lease, lambda: self._hold(delivery, granted, opening), asked_at=asked_at

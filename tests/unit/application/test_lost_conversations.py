@@ -246,6 +246,7 @@ async def test_rebuilding_that_broke_off_is_begun_anew_and_its_rest_queued_for_e
     with pytest.raises(BackendUnavailable):
         await replica.ask("t2")
     assert await keeping.states() == [GenerationState.LIVE, GenerationState.BUILDING]
+    assert not keeping.store._records.threads[(await keeping.thread()).ref].lease_owner
 
     second = await replica.ask("t2")
 

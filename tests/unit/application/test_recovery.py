@@ -463,13 +463,17 @@ async def test_turn_that_another_task_left_unasked_keeps_its_place_while_its_tas
 ) -> None:
     keeping.use(NamelessRuns(keeps_conversations=True))
     await crash_while_asking(keeping, "t1")
-    # Both tasks come again elsewhere, t2 before t1 and asking for the thread more eagerly.
+    # Both tasks come again elsewhere, and the replica of the first is slow to ask again.
     one, other = await keeping.replica(), await keeping.replica()
-    ours = keeping.begin(one.ask("t2"))
-    await asyncio.sleep(0.5)
     theirs = keeping.begin(other.ask("t1"))
+    await asyncio.sleep(1)
+    other.store.latency_seconds = 5
+    ours = keeping.begin(one.ask("t2"))
 
     await asyncio.gather(ours, theirs)
+
+    # It was the second that found the open turn.
+    assert one.told(ThreadRebuilt)
 
     assert [turn.key.task_id for turn in await keeping.turns()] == ["t1", "t2"]
 

@@ -1,6 +1,7 @@
 """Several replicas over one store: one writer per thread, whatever becomes of the others."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -71,7 +72,9 @@ async def test_threads_of_two_replicas_do_not_wait_for_each_other(stage: Stage) 
 async def test_second_replica_takes_over_when_the_lease_of_the_first_has_run_out(
     stage: Stage,
 ) -> None:
-    one, other = await stage.replica(), await stage.replica()
+    # However rarely it asks, it knows how long the lease may last.
+    rarely = replace(LIMITS, poll_seconds=1000)
+    one, other = await stage.replica(), await stage.replica(limits=rarely)
     hold = stage.backend.hold_turn()
     stage.let_run(one.ask("t1"))
     await hold.asked.wait()
@@ -102,6 +105,22 @@ async def test_holder_that_cannot_extend_stops_before_its_lease_could_have_run_o
     assert seconds() <= LIMITS.lease_seconds - LIMITS.lease_margin_seconds + 0.01
     assert seconds() > LIMITS.lease_seconds / 2
     assert (await stage.turn()).state is TurnState.SUBMITTED
+
+
+async def test_lease_that_was_extended_lasts_from_when_the_beat_was_sent(stage: Stage) -> None:
+    replica = await stage.replica()
+    hold = stage.backend.hold_turn()
+    asking = stage.begin(replica.ask("t1"))
+    await hold.asked.wait()
+    replica.store.latency_seconds = 3
+    await asyncio.sleep(BEAT_SECONDS + 4)
+    replica.store.fail_next("extend", StoreUnavailable(), times=99)
+
+    with pytest.raises(ThreadConflict, match="in time"):
+        await asking
+
+    sure_seconds = LIMITS.lease_seconds - LIMITS.lease_margin_seconds
+    assert seconds() == pytest.approx(BEAT_SECONDS + sure_seconds, abs=0.1)
 
 
 async def test_beat_that_fails_once_is_made_up_for_by_the_next(stage: Stage) -> None:

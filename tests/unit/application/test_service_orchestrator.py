@@ -577,11 +577,12 @@ async def test_full_hands_do_not_keep_it_from_stopping(work: Work) -> None:
     running = work.run(drain_seconds=5)
     work.board.offer_ids("t1", "t2")
     await hold.asked.wait()
-    begun_at = seconds()
+    begun_at, fetches = seconds(), len(work.board.fetches)
     work.stop.set()
     await running
 
     assert seconds() - begun_at == pytest.approx(5, abs=0.5)
+    assert len(work.board.fetches) == fetches
     assert [task.task_id for task in work.board.waiting] == ["t2"]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.errors import (
     BackendUnavailable,
     StoreUnavailable,
@@ -222,6 +223,54 @@ async def test_first_waiter_asks_more_and_more_rarely(stage: Stage) -> None:
     assert 25 <= other.store.calls["claim"] <= 32
     hold.let_go()
     await asyncio.gather(first, *crowd)
+
+
+async def test_place_that_leaves_the_line_wakes_the_first_of_those_that_wait(
+    stage: Stage,
+) -> None:
+    one = await stage.replica()
+    other = await stage.replica(limits=replace(LIMITS, poll_seconds=1000))
+    hold = stage.backend.hold_turn()
+    first = stage.begin(one.ask("t1"))
+    await hold.asked.wait()
+    second = stage.begin(other.ask("t2"))
+    await asyncio.sleep(20)
+    hold.let_go()
+    await first
+    begun_at = seconds()
+
+    assert (await other.ask("t1")).is_replayed
+    await second
+
+    assert seconds() - begun_at < 0.1
+
+
+async def test_task_whose_turn_is_on_another_thread_stands_in_that_threads_line(
+    stage: Stage,
+) -> None:
+    one = await stage.replica()
+    stage.backend.fail_turn(BackendUnavailable())
+    await settled(one.ask("t1"))
+    # From now on the critic is the default; the turn stays with the analyst.
+    critical = AssistantCatalogue(stage.assistants.assistants, default="critic")
+    other = await stage.replica(assistants=critical)
+    holds = [stage.backend.hold_turn(), stage.backend.hold_turn()]
+    by_analyst = stage.begin(other.ask("t1"))
+    await holds[0].asked.wait()
+    by_critic = stage.begin(one.ask("t2", assistant="critic"))
+    await holds[1].asked.wait()
+    behind = stage.begin(other.ask("t3"))
+    await asyncio.sleep(10)
+    holds[1].let_go()
+    await by_critic
+    begun_at = seconds()
+
+    await behind
+
+    assert seconds() - begun_at < 2
+    assert not by_analyst.done()
+    holds[0].let_go()
+    await by_analyst
 
 
 async def test_delivery_that_is_refused_meanwhile_leaves_the_line_as_it_was(stage: Stage) -> None:
