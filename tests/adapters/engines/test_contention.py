@@ -9,7 +9,17 @@ from dadm.adapters.engines.embedded import EmbeddedEngine
 from dadm.domain.errors import EngineUnavailable
 from dadm.ports.engine import InstanceState
 from dadm.ports.process_store import InstanceChange, ProcessStore, StoredInstance
-from tests.adapters.engines.bpmn import end, flows, instances, model, node, start, task
+from tests.adapters.engines.bpmn import (
+    definitions,
+    end,
+    flows,
+    instances,
+    model,
+    node,
+    process,
+    start,
+    task,
+)
 from tests.adapters.engines.stage import Stage
 
 MANY = model(
@@ -65,6 +75,24 @@ async def test_branches_completed_at_once_by_several_programs_all_count(stage: S
 
 async def test_within_one_program_steps_of_an_instance_wait_for_each_other(stage: Stage) -> None:
     await stage.run(MANY)
+    held = await stage.fetch()
+    store = Interleaved(stage.store)
+    given: ProcessStore = store  # type: ignore[assignment]  # passes everything else on
+    engine = EmbeddedEngine(given, stage.clock, stage.numbers)
+
+    await asyncio.gather(*(engine.complete(each, variables={}) for each in held))
+
+    assert store.conflicts == 0
+    assert await stage.stands_at() == ("U",)
+
+
+async def test_called_processes_that_end_at_once_do_not_fight_for_their_caller(
+    stage: Stage,
+) -> None:
+    call = node("callActivity", "call", instances(count="20"), "calledElement='called'")
+    caller = process(start(), call, node("userTask", "U"), end(), flows("s > call > U > e"))
+    called = process(start("cs"), task("A"), end("ce"), flows("cs > A > ce"), key="called")
+    await stage.run(definitions(caller, called))
     held = await stage.fetch()
     store = Interleaved(stage.store)
     given: ProcessStore = store  # type: ignore[assignment]  # passes everything else on

@@ -143,6 +143,8 @@ def test_feel_outside_the_part_that_runs_is_refused_at_deployment(text: str) -> 
         "${execution.getVariable('x')}",
         "${bean.call(amount)}",
         "${max(amount, 3)}",
+        "${items.all(a, items.all(b, a == b))}",
+        "${items.map(a, (items.filter(b, a == b)))}",
         "${timestamp('2030-01-01T00:00:00Z')}",
         "${__import__('os').system('true')}",
         "${().__class__.__bases__[0].__subclasses__()}",

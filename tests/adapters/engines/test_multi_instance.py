@@ -72,6 +72,16 @@ async def test_no_list_is_no_collection(stage: Stage) -> None:
         await stage.start()
 
 
+@pytest.mark.parametrize("count", [-1, 5001])
+async def test_a_count_beyond_reason_is_refused(stage: Stage, count: int) -> None:
+    await stage.deploy(
+        model(start(), task("A", instances(count="${n}")), end(), flows("s > A > e"))
+    )
+
+    with pytest.raises(EngineRejected, match=f"is to have {count} instances"):
+        await stage.start(n=count)
+
+
 async def test_a_completion_condition_takes_the_rest_away(stage: Stage) -> None:
     await stage.run(
         over_items(until="${nrOfCompletedInstances >= 2 &amp;&amp; found}"),

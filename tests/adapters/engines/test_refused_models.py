@@ -121,6 +121,7 @@ NOT_RUN = [
     ("a topic that is computed", on_task(attributes="").replace(b"camunda:topic='X'", b"camunda:topic='${x}'"), "computes its topic"),
     ("a task without topic", on_task().replace(b"camunda:topic='X'", b"camunda:topic=''"), "has no topic"),
     ("retries that are no number", between(job("X", retries="many")), "write a whole number"),
+    ("no retries at all", between(job("X", retries="0")), "from 1 to 999"),
     ("a version binding", between(node("callActivity", "X", attributes="calledElement='c' camunda:calledElementBinding='deployment'")), "the latest version is always called"),
     ("a call of nothing", between(node("callActivity", "X")), "does not say which process"),
     ("a call of a case", between(node("callActivity", "X", attributes="camunda:caseRef='c'")), "calls a case"),

@@ -163,5 +163,9 @@ async def test_a_start_that_cannot_reach_its_first_wait_leaves_nothing(stage: St
 
     with pytest.raises(EngineRejected, match=r"cannot go on at A: .*no variable 'rank'"):
         await stage.start()
+    with pytest.raises(EngineRejected, match="beyond all measure"):
+        await stage.start(rank=2**40)
+    with pytest.raises(EngineRejected, match="business_key contains control characters"):
+        await stage.engine.start("p", variables={"rank": 1}, business_key="a\x00b")
 
     assert not await stage.engine.instances()

@@ -206,7 +206,10 @@ async def test_a_variable_that_is_no_json_is_refused(stage: Stage) -> None:
     await stage.run(one(task("A")))
     held = await stage.take("A")
 
-    for value in (float("nan"), float("inf"), {1, 2}, b"x"):
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (float("nan"), float("inf"), {1, 2}, b"x", "\ud800", deep):
         with pytest.raises(EngineRejected, match="no JSON"):
             await stage.engine.complete(held, variables={"x": value})  # type: ignore[dict-item]  # the point
     await stage.engine.complete(held, variables={})

@@ -13,8 +13,9 @@ from dadm.adapters.engines.embedded.instances.waits import calls, is_stuck, wait
 from dadm.adapters.engines.embedded.instances.workflows import StepContext
 from dadm.adapters.engines.embedded.library import DeployedModel, ModelLibrary
 from dadm.adapters.engines.embedded.member import CAUGHT, STUCK, Member
-from dadm.domain.errors import UnknownProcess
+from dadm.domain.errors import InvalidTask, UnknownProcess
 from dadm.domain.json import JsonObject
+from dadm.domain.task import refuse_unusable_id
 from dadm.ports.clock import Identifiers
 from dadm.ports.engine import EngineIncident, InstanceState
 from dadm.ports.process_store import InstanceChange, ProcessStore, StoredInstance
@@ -71,7 +72,12 @@ class Family:
         business_key: str,
         caller: tuple[Member, str] | None = None,
     ) -> Member:
-        """Begin an instance, called by an element of another one or by nobody."""
+        """Begin an instance, called by an element of another one or by nobody.
+
+        Raises:
+            StepFailed: The business key cannot serve as one.
+        """
+        _refuse_unusable_key(business_key)
         instance_id = self._identifiers.new_id("process")
         definition = deployed.definition
         tree = InstanceTree.begin(deployed.runnable, variables, self._context(business_key))
@@ -229,3 +235,10 @@ class Family:
             )
             notes[STUCK] = incident.incident_id
             member.opened.append(incident)
+
+
+def _refuse_unusable_key(business_key: str) -> None:
+    try:
+        refuse_unusable_id("business_key", business_key)
+    except InvalidTask as error:
+        raise StepFailed(error.message) from error

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dadm.adapters.engines.embedded.instances.failures import StepFailed
 from dadm.adapters.engines.embedded.instances.variables import assign
 from dadm.adapters.engines.embedded.instances.waits import events, find_identified
-from dadm.adapters.engines.embedded.member import STUCK, Member
+from dadm.adapters.engines.embedded.member import Member
 from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.domain.errors import EngineRejected, UnknownProcess
 from dadm.domain.json import JsonValue
@@ -28,8 +28,8 @@ class Incidents:
     ) -> None:
         """Resolve an incident by trying again, with changed variables if any.
 
-        A task is offered to workers again. A timer comes now, and an instance that could not
-        move tries to; if it still cannot, nothing is changed.
+        A task is offered to workers again, and a timer comes now; if the process still cannot
+        go on behind it, nothing is changed.
 
         Raises:
             UnknownProcess: There is no such incident.
@@ -73,16 +73,12 @@ class Incidents:
             held_up = [
                 event for event in events(member.tree) if event.incident_id == incident.incident_id
             ]
+            if not held_up:
+                text = "No retry can help: no token of the instance can ever move. Cancel it."
+                raise EngineRejected(text)
             for event in held_up:
                 for name, value in variables.items():
                     assign(event.task, name, value)
                 event.happen({})
-            if not held_up:
-                member.tree.variables.update(variables)
 
-        def is_still_stuck(member: Member) -> bool:
-            return member.tree.notes.get(STUCK) == incident.incident_id
-
-        if is_still_stuck(await self._stepping.step(incident.instance_id, go_on)):
-            text = "The instance is where it was: no token can move. Cancel it."
-            raise EngineRejected(text)
+        await self._stepping.step(incident.instance_id, go_on)

@@ -53,8 +53,8 @@ class Runtime:
             text = f"There is no process {key!r}. Deployed: {', '.join(known) or 'none'}."
             raise UnknownProcess(text)
         family = self._stepping.family()
-        member = family.begin(deployed, variables=variables, business_key=business_key)
         try:
+            member = family.begin(deployed, variables=variables, business_key=business_key)
             is_saved = await self._stepping.save(family)
         except StepFailed as failure:
             raise EngineRejected(str(failure)) from failure

@@ -14,6 +14,8 @@ from dadm.ports.process_store import ProcessStore
 
 MOST_ATTEMPTS = 50
 """Times a step is made again because others changed the same instance meanwhile."""
+MOST_ROOTS = 10_000
+"""Instances whose run is remembered, so that it need not be read before each step."""
 
 
 class Stepping:
@@ -29,6 +31,7 @@ class Stepping:
         self.engine_id = engine_id
         self.models = ModelLibrary(store)
         self.bell = Bell()
+        self._roots: dict[str, str] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def family(self) -> Family:
@@ -50,15 +53,17 @@ class Stepping:
     async def step(self, instance_id: str, action: Callable[[Member], None]) -> Member:
         """Load an instance, do something to it, let it run, and save it as a whole.
 
-        Within this process the steps of an instance wait for each other; other processes are
-        noticed by the revision, and then the step is made again from what they left.
+        Within this process the steps of one run (an instance, who called it and what it called)
+        wait for each other; other processes are noticed by the revision, and then the step is
+        made again from what they left.
 
         Raises:
             UnknownProcess: There is no such instance.
             StepFailed: The process cannot go on; nothing is changed.
             EngineUnavailable: Others changed the instance again and again.
         """
-        lock = self._locks.setdefault(instance_id, asyncio.Lock())
+        root_id = await self._root_of(instance_id)
+        lock = self._locks.setdefault(root_id, asyncio.Lock())
         async with lock:
             for _ in range(MOST_ATTEMPTS):
                 family = self.family()
@@ -69,3 +74,14 @@ class Stepping:
                     return member
         text = f"The process instance {instance_id} is being changed by others; repeat."
         raise EngineUnavailable(text)
+
+    async def _root_of(self, instance_id: str) -> str:
+        """Give the instance that the run began with; it never changes."""
+        root_id = self._roots.get(instance_id)
+        if root_id is None:
+            stored = await self.store.instance(instance_id)
+            root_id = instance_id if stored is None else stored.root_id
+            if len(self._roots) >= MOST_ROOTS:
+                self._roots.clear()
+            self._roots[instance_id] = root_id
+        return root_id

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from dadm.adapters.engines.embedded.instances.failures import StepFailed
 from dadm.adapters.engines.embedded.instances.nodes import FlowNode
 from dadm.adapters.engines.embedded.instances.variables import (
     SpiffTask,
@@ -20,6 +21,7 @@ SINCE = "since"
 PRIORITY = "priority"
 CALL = "call"
 CHILD = "child"
+HIGHEST_PRIORITY = 2**31 - 1
 
 
 class WaitingActivity(FlowNode):
@@ -56,7 +58,11 @@ class WorkedTask(Identified):
         super().enter(my_task)
         work = self.element.work
         if work is not None and work.priority is not None:
-            my_task.internal_data[PRIORITY] = work.priority.integer(visible(my_task))
+            priority = work.priority.integer(visible(my_task))
+            if abs(priority) > HIGHEST_PRIORITY:
+                message = f"The priority {priority} of {self.bpmn_id} is beyond all measure."
+                raise StepFailed(message, element_id=self.bpmn_id)
+            my_task.internal_data[PRIORITY] = priority
 
 
 class PersonTask(Identified):

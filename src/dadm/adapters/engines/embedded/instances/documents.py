@@ -36,10 +36,12 @@ def write(workflow: InstanceWorkflow, notes: dict[str, Any]) -> str:
         },
     }
     try:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        text = f"A process variable holds something that is no JSON: {error}."
-        raise StepFailed(text) from error
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"A process variable holds something that is no JSON: {error}."
+        raise StepFailed(message) from error
+    return text
 
 
 def read(

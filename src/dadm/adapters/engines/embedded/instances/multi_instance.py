@@ -21,6 +21,9 @@ _INDEX = "index"
 ALL, ACTIVE, DONE = "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"
 COUNTER = "loopCounter"
 
+MOST_INSTANCES = 5000
+"""Each is a task with rows of its own; a list longer than this is a mistake."""
+
 
 class MultiInstance(FlowNode):
     """The body of a multi-instance activity; `instance` is the node of one instance.
@@ -54,15 +57,19 @@ class MultiInstance(FlowNode):
         seen = visible(my_task)
         if self._loop.collection is None:
             count = self._loop.cardinality.integer(seen) if self._loop.cardinality else 0
-            if count < 0:
-                message = f"{self.bpmn_id} is to have {count} instances."
-                raise StepFailed(message, element_id=self.bpmn_id)
+            self._check_count(count)
             return list(range(count))
         items = self._loop.collection.evaluate(seen)
         if not isinstance(items, list | tuple):
             message = f"The collection {self._loop.collection.source} of {self.bpmn_id} is no list."
             raise StepFailed(message, element_id=self.bpmn_id)
+        self._check_count(len(items))
         return list(items)
+
+    def _check_count(self, count: int) -> None:
+        if not 0 <= count <= MOST_INSTANCES:
+            message = f"{self.bpmn_id} is to have {count} instances; at most {MOST_INSTANCES} run."
+            raise StepFailed(message, element_id=self.bpmn_id)
 
     def _start_next(self, my_task: SpiffTask) -> None:
         index = my_task.internal_data[_NEXT]

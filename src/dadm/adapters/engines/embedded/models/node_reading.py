@@ -1,5 +1,7 @@
 """One flow node of a file, read into an element."""
 
+import re
+
 from lxml import etree
 
 from dadm.adapters.engines.embedded.models.elements import (
@@ -55,6 +57,7 @@ ASSISTANT_JOB_TYPE = "dadm.assistant"
 """A Camunda 8 job type that marks an AI task without any header."""
 DEFAULT_RESULT_VARIABLE = "recommendation"
 _ZEEBE = frozenset({ZEEBE})
+_RETRIES = re.compile(r"[1-9]\d{0,2}")
 _READ_TIME = {
     TimerKind.DURATION: duration_of,
     TimerKind.DATE: date_of,
@@ -126,8 +129,9 @@ class NodeReading:
     def _job(self, node: etree._Element, definition: etree._Element) -> Work:
         topic = self._plain(definition, "type", definition.get("type", ""))
         retries = definition.get("retries", "")
-        if retries and not retries.isdigit():
-            self._findings.add(definition, f"has retries {retries!r}; write a whole number.")
+        if retries and not _RETRIES.fullmatch(retries):
+            problem = f"has retries {retries!r}; write a whole number from 1 to 999."
+            self._findings.add(definition, problem)
             retries = ""
         properties = properties_of(node)
         if topic == ASSISTANT_JOB_TYPE:

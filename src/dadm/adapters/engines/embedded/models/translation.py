@@ -73,6 +73,7 @@ def from_juel(source: str) -> Translation:
     """
     tokens = _tokens(source)
     _refuse_untyped_division(tokens)
+    _refuse_nested_macros(tokens)
     return _assemble(_with_words(_with_empty(tokens), _JUEL_WORDS))
 
 
@@ -186,6 +187,20 @@ def _refuse_untyped_division(tokens: Sequence[Token]) -> None:
                 "write double(a) / double(b), or int(a) / int(b)"
             )
             raise ExpressionInvalid(text)
+
+
+def _refuse_nested_macros(tokens: Sequence[Token]) -> None:
+    """Refuse a list gone through for each item of a list: the time it takes has no bound."""
+    is_macro: list[bool] = []
+    for at, token in enumerate(tokens):
+        if token == Token("sign", "("):
+            begins = at > 0 and tokens[at - 1].text in _MACROS and _is_field(tokens, at - 1)
+            if begins and any(is_macro):
+                text = f"goes through lists inside each other with {tokens[at - 1].text}(…)"
+                raise ExpressionInvalid(text)
+            is_macro.append(begins)
+        elif token == Token("sign", ")") and is_macro:
+            is_macro.pop()
 
 
 def _starts_typed(tokens: Sequence[Token], at: int) -> bool:
