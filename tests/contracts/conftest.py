@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dadm.adapters.stores.memory import MemoryStore
-from dadm.adapters.stores.postgres import PostgresStore, open_postgres
-from dadm.adapters.stores.sqlite import SqliteStore, open_sqlite
+from dadm.adapters.stores.memory import MemoryProcessStore, MemoryStore
+from dadm.adapters.stores.postgres import PostgresProcessStore, PostgresStore, open_postgres
+from dadm.adapters.stores.sqlite import SqliteProcessStore, SqliteStore, open_sqlite
 from dadm.adapters.system_clock import SystemClock
 from dadm.domain.thread import ThreadRef, ThreadState
+from dadm.ports.process_store import ProcessStore
 from tests.contracts.stores import StoreUnderTest
 from tests.databases import postgres_template, postgres_url, sqlite_path, sqlite_template
 
@@ -56,4 +57,33 @@ async def postgres_store(postgres_url: str) -> AsyncIterator[StoreUnderTest]:
 )
 def given(request: pytest.FixtureRequest) -> StoreUnderTest:
     found: StoreUnderTest = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def memory_processes() -> ProcessStore:
+    return MemoryProcessStore(SystemClock())
+
+
+@pytest.fixture
+async def sqlite_processes(sqlite_path: Path) -> AsyncIterator[ProcessStore]:
+    async with open_sqlite(sqlite_path) as database:
+        yield SqliteProcessStore(database)
+
+
+@pytest.fixture
+async def postgres_processes(postgres_url: str) -> AsyncIterator[ProcessStore]:
+    async with open_postgres(postgres_url, connections=5) as database:
+        yield PostgresProcessStore(database)
+
+
+@pytest.fixture(
+    params=[
+        "memory_processes",
+        "sqlite_processes",
+        pytest.param("postgres_processes", marks=pytest.mark.postgres),
+    ]
+)
+def processes(request: pytest.FixtureRequest) -> ProcessStore:
+    found: ProcessStore = request.getfixturevalue(request.param)
     return found

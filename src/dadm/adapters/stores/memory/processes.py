@@ -160,7 +160,7 @@ class MemoryProcessStore:
         return tuple(
             record.stored
             for record in self._kept.instances.values()
-            if record.stored.parent_id == instance_id
+            if instance_id and record.stored.parent_id == instance_id
         )
 
     async def lease_tasks(
