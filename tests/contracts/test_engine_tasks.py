@@ -1,17 +1,15 @@
 """What every engine promises about service tasks: leases, reports, retries, and ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dadm.adapters.stores import sqlite
-from dadm.adapters.stores.memory import MemoryProcessStore
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.domain.errors import LeaseLost, TaskGone
 from dadm.domain.json import JsonObject
 from dadm.ports.engine import Feature, InstanceState, LeasedTask
+from dadm.ports.process_store import ProcessStore
 from tests.contracts.engines import (
     AT_ONCE,
     CAUGHT,
@@ -29,17 +27,13 @@ def memory() -> EngineUnderTest:
 
 
 @pytest.fixture
-def embedded() -> EngineUnderTest:
-    clock = SystemClock()
-    return EmbeddedUnderTest(MemoryProcessStore(clock), clock, RandomIdentifiers())
+def embedded(memory_processes: ProcessStore) -> EngineUnderTest:
+    return EmbeddedUnderTest(memory_processes, SystemClock(), RandomIdentifiers())
 
 
 @pytest.fixture
-async def embedded_on_sqlite(tmp_path: Path) -> AsyncIterator[EngineUnderTest]:
-    if not hasattr(sqlite, "SqliteProcessStore"):
-        pytest.skip("the process store on SQLite is not written yet")
-    async with sqlite.open_sqlite(tmp_path / "dadm.db") as file:
-        yield EmbeddedUnderTest(sqlite.SqliteProcessStore(file), SystemClock(), RandomIdentifiers())
+def embedded_on_sqlite(sqlite_processes: ProcessStore) -> EngineUnderTest:
+    return EmbeddedUnderTest(sqlite_processes, SystemClock(), RandomIdentifiers())
 
 
 @pytest.fixture(params=["memory", "embedded", "embedded_on_sqlite"])
