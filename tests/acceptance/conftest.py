@@ -88,7 +88,7 @@ def on_simulator(start_for_module: Starting) -> OnSimulator:
         "local",
         "--port",
         "0",
-        DADM_LOCAL__MAX_ANSWER_TOKENS="48",
+        DADM_LOCAL__MAX_ANSWER_TOKENS="32",
         DADM_LOCAL__THREADS="1",
     )
     service = start_for_module(

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from tests.acceptance.programs import Starting
 
@@ -30,12 +33,32 @@ def check(url: str, *options: str, **environment: str) -> "subprocess.CompletedP
     )
 
 
-def test_all_checks_hold_for_a_service_on_the_simulator(start: Starting) -> None:
-    backend_url = f"{start('simulate-openai', '--port', '0').address}/v1"
-    keys = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": backend_url}
-    service = start("serve", DADM_PORT="0", DADM_API_TOKENS=TOKEN, **keys)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A service that asks for a token and keeps its conversations at the simulator."""
 
-    ran = check(service.address, "--token", TOKEN, **keys)
+    url: str
+    backend_url: str
+
+
+@pytest.fixture(scope="module")
+def running(start_for_module: Starting) -> Running:
+    simulator = start_for_module("simulate-openai", "--port", "0")
+    backend_url = f"{simulator.address}/v1"
+    service = start_for_module(
+        "serve",
+        DADM_PORT="0",
+        DADM_API_TOKENS=TOKEN,
+        OPENAI_API_KEY=KEY,
+        OPENAI_BASE_URL=backend_url,
+    )
+    return Running(url=service.address, backend_url=backend_url)
+
+
+def test_all_checks_hold_for_a_service_on_the_simulator(running: Running) -> None:
+    keys = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": running.backend_url}
+
+    ran = check(running.url, "--token", TOKEN, **keys)
 
     *lines, verdict = ran.stdout.splitlines()
     assert (verdict, ran.returncode, ran.stderr) == ("All checks hold.", 0, "")
@@ -48,16 +71,18 @@ def test_all_checks_hold_for_a_service_on_the_simulator(start: Starting) -> None
     assert not [line for line in lines if KEY in line or TOKEN in line]
 
 
-def test_without_a_key_the_fourth_scenario_is_not_applicable(start: Starting) -> None:
-    backend_url = f"{start('simulate-openai', '--port', '0').address}/v1"
-    service = start("serve", DADM_PORT="0", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=backend_url)
-
-    without_key = check(service.address)
-    without_address = check(service.address, OPENAI_API_KEY=KEY)
+def test_without_a_key_and_its_place_the_fourth_scenario_is_not_applicable(
+    running: Running,
+) -> None:
+    without_key = check(running.url, "--token", TOKEN)
+    without_address = check(running.url, "--token", TOKEN, OPENAI_API_KEY=KEY)
 
     for ran, reason in (
         (without_key, "there is no key in OPENAI_API_KEY to delete a conversation with"),
-        (without_address, f"set OPENAI_BASE_URL to say that {backend_url} may have the key"),
+        (
+            without_address,
+            f"set OPENAI_BASE_URL to say that {running.backend_url} may have the key",
+        ),
     ):
         assert ran.returncode == 0
         assert f"validation: not applicable, because {reason}" in ran.stdout.splitlines()
@@ -72,7 +97,7 @@ def test_a_backend_that_keeps_nothing_leaves_nothing_to_delete(start: Starting) 
     assert "validation: not applicable, because the backend scripted " in ran.stdout
 
 
-def test_a_service_that_forgets_fails(start: Starting) -> None:
+def test_a_service_that_forgets_fails() -> None:
     with forgetting_service() as url:
         ran = check(url)
 
@@ -87,12 +112,10 @@ def test_a_service_that_forgets_fails(start: Starting) -> None:
 
 
 def test_no_service_and_a_wrong_token_are_told_apart_from_a_failed_check(
-    start: Starting, free_port: int
+    running: Running, free_port: int
 ) -> None:
-    service = start("serve", DADM_PORT="0", DADM_BACKEND="scripted", DADM_API_TOKENS=TOKEN)
-
     nothing = check(f"http://127.0.0.1:{free_port}")
-    refused = check(service.address, "--token", "another")
+    refused = check(running.url, "--token", "another")
 
     assert (nothing.returncode, refused.returncode) == (2, 2)
     assert nothing.stdout.startswith("There is no service to check: GET http://127.0.0.1:")
