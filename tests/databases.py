@@ -1,4 +1,4 @@
-"""A database for each test: a SQLite file or a PostgreSQL database, copied from one made once."""
+"""A database for each test, with the schema and nothing in it."""
 
 import asyncio
 import itertools
@@ -13,6 +13,7 @@ import pytest
 
 from dadm.adapters.stores.postgres import open_postgres
 from dadm.adapters.stores.sqlite import open_sqlite
+from dadm.adapters.stores.tables import metadata
 
 NUMBERS = itertools.count(1)
 
@@ -55,21 +56,26 @@ def sqlite_path(sqlite_template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server_url: str) -> Iterator[str]:
-    name = f"dadm_template_{os.getpid()}"
+def migrated_postgres_url(postgres_server_url: str) -> Iterator[str]:
+    # Each folder that imports this fixture has one of its own.
+    name = f"dadm_test_{os.getpid()}_{next(NUMBERS)}"
     asyncio.run(command(postgres_server_url, f"CREATE DATABASE {name}"))
     asyncio.run(make_postgres(beside(postgres_server_url, name)))
-    yield name
+    yield beside(postgres_server_url, name)
     asyncio.run(command(postgres_server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
-async def postgres_url(postgres_server_url: str, postgres_template: str) -> AsyncIterator[str]:
-    """Give the address of a PostgreSQL database with the schema and nothing else."""
-    name = f"dadm_test_{os.getpid()}_{next(NUMBERS)}"
-    await command(postgres_server_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield beside(postgres_server_url, name)
-    await command(postgres_server_url, f"DROP DATABASE {name} WITH (FORCE)")
+async def postgres_url(migrated_postgres_url: str) -> AsyncIterator[str]:
+    """Give the address of a PostgreSQL database with the schema and nothing else.
+
+    It is one database for the whole run, emptied after each test: making and dropping one costs
+    the server a checkpoint. A test that changes the schema takes an empty one instead.
+    """
+    yield migrated_postgres_url
+    tables = reversed(metadata.sorted_tables)
+    emptied = [f"DELETE FROM {table.name}" for table in tables]  # noqa: S608
+    await command(migrated_postgres_url, *emptied)
 
 
 @pytest.fixture

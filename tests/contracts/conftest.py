@@ -12,10 +12,10 @@ from dadm.adapters.system_clock import SystemClock
 from dadm.domain.thread import ThreadRef, ThreadState
 from dadm.ports.process_store import ProcessStore
 from tests.contracts.stores import StoreUnderTest
-from tests.databases import postgres_template, postgres_url, sqlite_path, sqlite_template
+from tests.databases import migrated_postgres_url, postgres_url, sqlite_path, sqlite_template
 
 # Fixtures that those below stand on.
-__all__ = ["postgres_template", "postgres_url", "sqlite_path", "sqlite_template"]
+__all__ = ["migrated_postgres_url", "postgres_url", "sqlite_path", "sqlite_template"]
 
 
 @pytest.fixture
