@@ -155,6 +155,24 @@ async def test_a_signal_asks_for_an_orderly_end(number: signal.Signals) -> None:
         await asyncio.wait_for(stop.wait(), 5)
 
 
+@pytest.mark.parametrize(("apart_seconds", "ends_at_once"), [(60.0, False), (0.0, True)])
+async def test_a_second_signal_ends_the_program_unless_it_is_the_first_one_doubled(
+    apart_seconds: float, ends_at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = signal.raise_signal
+    raised: list[signal.Signals] = []
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    module = "dadm.entrypoints.openai_service.serving"
+    monkeypatch.setattr(f"{module}.ONE_SIGNAL_SECONDS", apart_seconds)
+    async with stop_on_signals() as stop:
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        await asyncio.wait_for(stop.wait(), 5)
+        await asyncio.sleep(0)
+
+    assert bool(raised) is ends_at_once
+
+
 def test_a_port_in_use_is_one_clear_sentence() -> None:
     with open_listener("127.0.0.1", 0, has_tokens=False) as taken:
         port = taken.getsockname()[1]

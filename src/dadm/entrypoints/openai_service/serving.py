@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import logging
+import math
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,6 +21,9 @@ LAST_REPLIES_SECONDS = 5
 """How long replies may take to leave once no turn is under way any more."""
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+ONE_SIGNAL_SECONDS = 1.0
+"""Signals so close together are one: supervisors signal a program, and then the group it is in."""
 
 
 def open_listener(host: str, port: int, *, has_tokens: bool) -> socket.socket:
@@ -82,17 +86,21 @@ def address_of(listener: socket.socket) -> str:
 
 @asynccontextmanager
 async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
-    """Give an event that SIGINT or SIGTERM sets; a second signal ends the program at once.
+    """Give an event that SIGINT or SIGTERM sets; a second signal later ends the program at once.
 
     That loses nothing: turns under way are recovered as after any crash.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    first_at = math.inf
 
     def hear(number: signal.Signals) -> None:
-        if stop.is_set():
+        nonlocal first_at
+        now = loop.time()
+        if now - first_at >= ONE_SIGNAL_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        first_at = min(first_at, now)
         stop.set()
 
     for number in STOPPING:
