@@ -86,7 +86,11 @@ class LocalSettings(Group):
         default=2048, ge=256, description="The model's window, in tokens; memory grows with it."
     )
     threads: int = Field(
-        default=2, ge=1, le=256, description="How many processor threads it may use."
+        default=1,
+        ge=1,
+        le=256,
+        description="How many processor threads it may use. More are faster on idle processors "
+        "and much slower on busy ones, where they wait for each other.",
     )
     max_answer_tokens: int = Field(default=256, ge=1, description="The longest answer, in tokens.")
 

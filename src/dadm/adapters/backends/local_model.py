@@ -77,7 +77,7 @@ class LocalModel(KeepsNothing):
         model_path: Path | None = None,
         context_tokens: int = 8192,
         answer_tokens: int = 512,
-        threads: int = 2,
+        threads: int = 1,
         new_id: Callable[[], str] = lambda: f"local_{uuid4().hex}",
     ) -> None:
         """Prepare; the model is loaded on entering.
