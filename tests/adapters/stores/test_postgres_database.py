@@ -169,7 +169,7 @@ async def test_a_claim_sees_what_happened_while_it_waited_for_the_thread(
             while not await database.row(
                 "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             ):
-                await asyncio.sleep(0)
+                pass
             await connection.execute(
                 "SELECT settle_1($1, $2, $3, $4, false, 'A', 'item_1', false, NULL, NULL, 0, 0, 0)",
                 *(taken.lease.thread, taken.lease.owner, taken.lease.fence, taken.turn.ref),
