@@ -21,8 +21,9 @@ from dadm.bootstrap import (
     orchestrator,
     start_logging,
 )
-from dadm.domain.errors import BackendRefused, DadmError
+from dadm.domain.errors import DadmError
 from dadm.domain.task import ServiceTask
+from dadm.domain.transcript import Window
 from dadm.entrypoints.cli.demo.scenes import (
     FIRST_HALF,
     MODEL,
@@ -31,6 +32,7 @@ from dadm.entrypoints.cli.demo.scenes import (
     TASKS,
 )
 from dadm.ports.assistant_service import AssistantService, TaskAnswer
+from dadm.ports.backend import Answered, CutShort, Question, ResponseStarted
 from dadm.ports.engine import AssistantTask, ProcessModels, ProcessRuntime
 from dadm.ports.observer import Event, ModelShown, TurnStarted
 from dadm.ports.store import ThreadFilter
@@ -168,13 +170,28 @@ async def tell_what_was_kept(side: AssistantSide, databases: Databases) -> None:
 
 
 async def ask_without_thread(side: AssistantSide, question: str) -> None:
-    """Ask the last question once more, on a thread that knows nothing."""
-    task = ServiceTask(task_id="without-a-thread", description=question)
-    try:
-        answer = (await side.manager.process_task(task)).recommendation
-    except BackendRefused as error:
-        answer = f"no answer: {error.message}"
-    tell("without_thread", answer=answer)
+    """Ask the last question once more, in a conversation that knows nothing."""
+    backend = side.backends.default
+    conversation_id = await backend.open(labels={})
+    asked = Question(
+        conversation_id=conversation_id,
+        assistant=side.catalogue.default,
+        prompt=question,
+        history=Window(exchanges=(), left_out=0),
+        labels={},
+    )
+    response_ids = []
+    async with backend.take_turn(asked) as events:
+        async for event in events:
+            match event:
+                case ResponseStarted(response_id=response_id):
+                    response_ids.append(response_id)
+                case Answered(text=text) | CutShort(partial_text=text):
+                    tell("without_thread", answer=text)
+                case _:
+                    continue
+    if backend.keeps_conversations:
+        await backend.erase(conversation_id, response_ids=response_ids)
 
 
 def main() -> None:

@@ -1,0 +1,36 @@
+"""`dadm demo` as a person runs it: two lives, a kill between them, and a proof that decides."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.acceptance.programs import DADM
+
+SECONDS = 240
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [DADM, "demo", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+def test_the_demo_is_killed_half_way_continues_and_proves_what_it_claims(tmp_path: Path) -> None:
+    played = demo("--keep", str(tmp_path))
+    assert played.returncode == 0, played.stdout + played.stderr
+    before, after = played.stdout.split("killed (SIGKILL")
+    assert re.findall(r"\(turn (\d)", before) == ["1", "1", "2", "2"]
+    assert sorted(re.findall(r"\(turn (\d)", after)) == ["3", "3", "4", "4"]
+    assert before.count(" created)") == before.count(" reused)") == 2
+    assert after.count(" reused)") == 4
+    assert after.count("✓") == 14
+    assert "✗" not in after
+    assert "It holds." in after
+    assert (tmp_path / "demo.sqlite").is_file()
+
+
+def test_a_demo_that_cannot_begin_says_why_in_one_line() -> None:
+    played = demo("--backend", "nonsense")
+    assert played.returncode == 2
+    assert "Traceback" not in played.stderr
+    assert "DADM_BACKEND" in played.stderr
