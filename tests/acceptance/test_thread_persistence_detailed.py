@@ -474,7 +474,7 @@ def test_a_deleted_conversation_is_rebuilt_with_its_memory(on_simulator: "OnSimu
         *received(instance),
         # The turn itself is the check: only trying to go on shows that the conversation is gone.
         f"info: Reusing existing thread {lost} for process {instance}",
-        f"warning: Recreated lost thread {healed} for process {instance} with 4 messages given back (was {lost})",
+        f"info: Recreated lost thread {healed} for process {instance} with 4 messages given back (was {lost})",
         *received(instance),
         f"info: Reusing existing thread {healed} for process {instance}",
     ]

@@ -108,7 +108,6 @@ def _rebuilt(event: ThreadRebuilt, where: str) -> LogLine:
             f"{recreated} thread {event.thread_id}{where} with {event.copied_messages} messages "
             f"given back{before}{left_out}{WHY_RECREATED[event.reason]}"
         ),
-        level=logging.INFO if event.reason is GenerationReason.UNPARKED else logging.WARNING,
     )
 
 
