@@ -29,12 +29,12 @@ from dadm.ports.observer import Observer
 from dadm.ports.process_store import ProcessStore
 from dadm.ports.store import ThreadStore
 from dadm.settings import Settings
-from dadm.telemetry import Scrubber, configure_logging
 
 if TYPE_CHECKING:
     from dadm.adapters.backends.local_model import LocalModel
     from dadm.adapters.engines.embedded import EmbeddedEngine
     from dadm.adapters.simulators.openai import Scripted
+    from dadm.telemetry import Scrubber
 
 CLOCK = SystemClock()
 IDENTIFIERS = RandomIdentifiers()
@@ -333,8 +333,10 @@ async def open_simulated_openai(
         yield openai.create_app(simulated)
 
 
-def start_logging(settings: Settings, *, more_secrets: Sequence[str] = ()) -> Scrubber:
+def start_logging(settings: Settings, *, more_secrets: Sequence[str] = ()) -> "Scrubber":
     """Render log records as the settings say, without the secrets in them."""
+    from dadm.telemetry import Scrubber, configure_logging
+
     scrubber = Scrubber((*settings.secrets, *more_secrets))
     configure_logging(level=settings.log.level, style=settings.log.format, scrubber=scrubber)
     return scrubber

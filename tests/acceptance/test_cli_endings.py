@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.command_line import DECISION, CommandLine
+from tests.acceptance.command_line import CommandLine
 from tests.acceptance.programs import Starting
 
 FACTS = {"decision": "chairs", "decision_owner": "Alice Moreno", "budget": "15,000 euros"}
@@ -101,69 +101,29 @@ def test_two_programs_on_one_file_ask_each_task_once(dadm: CommandLine) -> None:
     programs = [dadm.run(), dadm.run()]
     for program in programs:
         program.heard("listens at")
+    given = [f"-v{name}={value}" for name, value in FACTS.items()]
 
-    instances = [dadm.begin("decision_process", FACTS) for _ in range(4)]
+    ended = [dadm.document("start", "decision_process", "--wait", *given) for _ in range(2)]
 
-    for instance in instances:
-        ended = dadm.document("instances", "show", instance)
-        until = time.monotonic() + 20
-        while ended["state"] == "active" and time.monotonic() < until:
-            ended = dadm.document("instances", "show", instance)
-        assert ended["state"] == "completed"
-        assert attempts(dadm.only_thread(instance)) == [1, 1, 1, 1]
+    for instance in ended:
+        assert instance["state"] == "completed"
+        assert attempts(dadm.only_thread(instance["process_instance_id"])) == [1, 1, 1, 1]
 
 
-def test_bad_input_is_refused_in_one_line_with_exit_status_2(
-    dadm: CommandLine, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken.bpmn"
-    broken.write_text(
-        Path(DECISION).read_text("utf-8").replace("bpmn:endEvent", "bpmn:scriptTask"), "utf-8"
-    )
-    no_model = tmp_path / "no_model.bpmn"
-    no_model.write_text("decision: chairs", "utf-8")
-    tried = {
-        "There is no process 'unheard_of'. Deployed: none.": dadm("start", "unheard_of"),
-        "There is no process instance 'p0'.": dadm("instances", "show", "p0"),
-        "There is no user task 't0'.": dadm("tasks", "complete", "t0"),
-        "There is no thread conv_0": dadm("threads", "show", "conv_0"),
-        "DADM_HOST is 0.0.0.0": dadm("serve", "--host", "0.0.0.0"),  # noqa: S104 - refused
-    }
-    refused = dadm("deploy", str(broken))
-    unread = dadm("deploy", str(no_model))
-
-    for said, ended in tried.items():
-        assert (ended.code, ended.out) == (2, ""), said
-        assert ended.err.startswith(f"Error: {said}")
-        assert len(ended.err.splitlines()) == 1
-    assert (refused.code, unread.code) == (2, 2)
-    assert "broken.bpmn, line" in refused.err
-    assert "scriptTask DecisionTaken" in refused.err
-    assert "no_model.bpmn" in unread.err
-    assert "Traceback" not in refused.err + unread.err
-    assert dadm.document("instances", "list") == {"instances": []}
-
-
-def test_what_cannot_be_reached_is_exit_status_3_and_what_stands_against_it_4(
-    dadm: CommandLine, free_port: int, tmp_path: Path
+def test_bad_input_and_an_unreachable_database_are_told_in_one_line(
+    dadm: CommandLine, free_port: int
 ) -> None:
     nobody = f"postgresql://user:swordfish@127.0.0.1:{free_port}/dadm"
-    no_file = tmp_path / "not_a_database.db"
-    no_file.write_text("This is a letter, and no database at all. " * 50, "utf-8")
-    dadm.deploy()
-    instance = dadm.begin("decision_process", FACTS)
-    cancelled = dadm("instances", "cancel", instance)
 
+    unknown = dadm("start", "unheard_of", "-v", "budget=1")
     unreachable = dadm("instances", "list", "--database", nobody)
-    unusable = dadm("instances", "list", "--database", f"sqlite:///{no_file}")
-    again = dadm("instances", "cancel", instance)
 
-    assert [each.code for each in (cancelled, unreachable, unusable, again)] == [0, 3, 3, 4]
-    for ended in (unreachable, unusable, again):
+    assert (unknown.code, unreachable.code) == (2, 3)
+    for ended in (unknown, unreachable):
+        assert ended.out == ""
         assert ended.err.startswith("Error: ")
         assert len(ended.err.splitlines()) == 1
     assert "swordfish" not in unreachable.err
-    assert "has ended already" in again.err
 
 
 def test_a_port_that_is_taken_is_named(dadm: CommandLine) -> None:

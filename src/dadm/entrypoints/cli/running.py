@@ -55,18 +55,18 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
     Args:
         settings: For the log and the secrets.
         work: What to do.
-        is_quiet: Log warnings alone, unless a level was set.
+        is_quiet: Leave logging as Python has it, which shows warnings alone, unless a level was
+            set: rendering logs well takes longer to load than most commands take to run.
 
     Raises:
         DadmError: As `work` raises it, by itself or in a group.
     """
-    from dadm.bootstrap import start_logging
     from dadm.settings import unknown_variables
 
-    if is_quiet and "level" not in settings.log.model_fields_set:
-        quiet = settings.log.model_copy(update={"level": "warning"})
-        settings = settings.model_copy(update={"log": quiet})
-    scrub = start_logging(settings)
+    if not is_quiet or "level" in settings.log.model_fields_set:
+        from dadm.bootstrap import start_logging
+
+        start_logging(settings)
     for sentence in unknown_variables():
         if is_quiet:
             print(f"Warning: {sentence}", file=sys.stderr)
@@ -78,11 +78,18 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
         error = only_known(group)
         if error is None:
             raise
-        error.args = (scrub(error.message),)
-        raise error from group
+        raise _without_secrets(error, settings) from group
     except DadmError as error:
-        error.args = (scrub(error.message),)
+        _without_secrets(error, settings)
         raise
+
+
+def _without_secrets(error: DadmError, settings: "Settings") -> DadmError:
+    from dadm.telemetry import Scrubber
+
+    scrub = Scrubber(settings.secrets)
+    error.args = (scrub(error.message),)
+    return error
 
 
 async def _opened(work: Callable[[Opened], Awaitable[T]], settings: "Settings") -> T:
