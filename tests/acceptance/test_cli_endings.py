@@ -1,5 +1,6 @@
 """`dadm run` is stopped, killed and started again, and refuses what it cannot do in one line."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from tests.acceptance.command_line import CommandLine
 from tests.acceptance.programs import Starting
+from tests.databases import beside, command
 
 FACTS = {"decision": "chairs", "decision_owner": "Alice Moreno", "budget": "15,000 euros"}
 SHORT_LEASES = {"DADM_TURNS__LEASE_SECONDS": "6", "DADM_ENGINE__LEASE_SECONDS": "3"}
@@ -108,6 +110,29 @@ def test_two_programs_on_one_file_ask_each_task_once(dadm: CommandLine) -> None:
     for instance in ended:
         assert instance["state"] == "completed"
         assert attempts(dadm.only_thread(instance["process_instance_id"])) == [1, 1, 1, 1]
+
+
+@pytest.mark.postgres
+def test_two_programs_on_one_postgresql_ask_each_task_once(
+    dadm: CommandLine, postgres_server_url: str
+) -> None:
+    name = f"dadm_cli_{os.getpid()}"
+    asyncio.run(command(postgres_server_url, f"CREATE DATABASE {name}"))
+    dadm.settings["DADM_DATABASE_URL"] = beside(postgres_server_url, name)
+    dadm.deploy()
+    programs = [dadm.run(), dadm.run()]
+    for program in programs:
+        program.heard("listens at")
+    given = [f"-v{name}={value}" for name, value in FACTS.items()]
+
+    ended = dadm.document("start", "decision_process", "--wait", *given)
+
+    assert ended["state"] == "completed"
+    assert attempts(dadm.only_thread(ended["process_instance_id"])) == [1, 1, 1, 1]
+    for program in programs:
+        program.terminate()
+        assert program.wait() == 0
+    asyncio.run(command(postgres_server_url, f"DROP DATABASE {name}"))
 
 
 def test_bad_input_and_an_unreachable_database_are_told_in_one_line(

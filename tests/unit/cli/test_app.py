@@ -111,14 +111,15 @@ def test_what_is_not_understood_is_told_in_one_line(
     assert len(ended.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("arguments", [("check",), ("assistants", "list")])
 def test_a_misspelled_variable_is_warned_about_once(
-    dadm: Dadm, monkeypatch: pytest.MonkeyPatch
+    dadm: Dadm, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("DADM_DATABASE_ULR", "x")
     monkeypatch.setenv("DADM_DATABASE_URL", "memory:")
     monkeypatch.setenv("DADM_BACKEND", "scripted")
 
-    ended = dadm("check", "--json")
+    ended = dadm(*arguments, "--json")
 
     assert ended.err.count("Warning: DADM_DATABASE_ULR sets nothing") == 1
 

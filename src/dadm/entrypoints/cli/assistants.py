@@ -10,6 +10,7 @@ from dadm.domain.errors import InvalidAssistant
 from dadm.entrypoints.cli.failures import exit_code_of
 from dadm.entrypoints.cli.options import AsJson, Assistants, Backend, settings_with
 from dadm.entrypoints.cli.output import print_json, print_table, shown_text
+from dadm.entrypoints.cli.running import warn_of_unknown_variables
 
 
 def list_assistants(
@@ -22,6 +23,7 @@ def list_assistants(
     """
     from dadm.bootstrap import read_assistants
 
+    warn_of_unknown_variables()
     catalogue = read_assistants(settings_with(assistants=assistants, backend=backend))
     if as_json:
         documents = [_assistant_json(each) for each in catalogue.assistants]
@@ -57,6 +59,7 @@ def check_assistants(
     """
     from dadm import bootstrap
 
+    warn_of_unknown_variables()
     settings = settings_with(assistants=folder, backend=backend)
     found = list(bootstrap.check_assistants(settings))
     broken = [each for _, each in found if isinstance(each, InvalidAssistant)]

@@ -61,17 +61,11 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
     Raises:
         DadmError: As `work` raises it, by itself or in a group.
     """
-    from dadm.settings import unknown_variables
-
     if not is_quiet or "level" in settings.log.model_fields_set:
         from dadm.bootstrap import start_logging
 
         start_logging(settings)
-    for sentence in unknown_variables():
-        if is_quiet:
-            print(f"Warning: {sentence}", file=sys.stderr)
-        else:
-            LOGGER.warning("%s", sentence)
+    warn_of_unknown_variables(is_quiet=is_quiet)
     try:
         return asyncio.run(work)
     except BaseExceptionGroup as group:
@@ -82,6 +76,17 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
     except DadmError as error:
         _without_secrets(error, settings)
         raise
+
+
+def warn_of_unknown_variables(*, is_quiet: bool = True) -> None:
+    """Say which variables look like settings and set nothing; in the log, unless `is_quiet`."""
+    from dadm.settings import unknown_variables
+
+    for sentence in unknown_variables():
+        if is_quiet:
+            print(f"Warning: {sentence}", file=sys.stderr)
+        else:
+            LOGGER.warning("%s", sentence)
 
 
 def _without_secrets(error: DadmError, settings: "Settings") -> DadmError:
