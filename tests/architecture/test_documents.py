@@ -190,6 +190,24 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not lost
 
 
+def test_every_file_and_test_that_a_document_names_exists() -> None:
+    tests = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", text_of(file))
+    }
+    lost = []
+    for page in PAGES:
+        for span in SPAN.finditer(in_lines(page)):
+            text = span["text"]
+            if re.fullmatch(r"(?:src|tests|docs|tools|requirements)/[\w./*-]*", text):
+                lost += [] if any(ROOT.glob(text.rstrip("/"))) else [f"{named(page)}: {text}"]
+            elif re.fullmatch(r"test_\w+", text) and text not in tests:
+                lost.append(f"{named(page)}: {text}")
+
+    assert not lost
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
     reached: set[Path] = set()
     ahead = [ROOT / "README.md"]
