@@ -65,6 +65,19 @@ def test_on_a_terminal_nothing_of_an_id_is_cut_off(monkeypatch: pytest.MonkeyPat
     assert "[bold]" in written
 
 
+def test_on_a_terminal_an_id_stands_whole_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    identifier = "process_" + "0123456789abcdef" * 2
+
+    print_table(("instance", "text"), [(identifier, "word " * 40)], empty="none")
+
+    assert identifier in terminal.getvalue()
+
+
 def test_an_empty_table_says_what_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(COLUMNS, [], empty="There are no instances.")
 

@@ -67,13 +67,16 @@ def _print_for_people(columns: Sequence[str], cells: Sequence[Sequence[str]]) ->
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    longest = max(len(row[0]) for row in cells)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        # Folded, not cut: an id is good for nothing without its end.
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        # What is copied stands whole; the rest is folded, not cut, where there is little room.
+        is_whole = place == 0 and longest <= console.width // 2
+        table.add_column(column, overflow="fold", no_wrap=is_whole)
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def _print_plain(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
