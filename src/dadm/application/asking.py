@@ -1,6 +1,7 @@
 """Asking: from a submitted turn to a settled one, whatever the backend answers."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
@@ -20,6 +21,7 @@ from dadm.domain.errors import (
     ConversationLost,
     OutcomeUnknown,
     RequestError,
+    StoreUnavailable,
 )
 from dadm.domain.thread import GenerationReason
 from dadm.domain.transcript import Window
@@ -137,15 +139,18 @@ class Asking:
     async def _converse(
         self, conversing: "_Conversing", backend: ConversationBackend
     ) -> Answered | CutShort:
-        question = await self._question(conversing.held, backend)
+        held = conversing.held
+        question = await self._question(held, backend)
         async with backend.take_turn(question) as events:
             async for event in events:
                 match event:
                     case MessagesShown():
-                        self._news.shown(conversing.held, event)
+                        self._news.shown(held, event)
                     case ResponseStarted(response_id=response_id):
-                        await self._store.note_response(conversing.held.attempt.ref, response_id)
                         conversing.note_response(response_id)
+                        with suppress(StoreUnavailable):
+                            # Without the name, whoever comes after a crash looks instead.
+                            await self._store.note_response(held.attempt.ref, response_id)
                     case AnswerPart():
                         continue
                     case Answered() | CutShort():

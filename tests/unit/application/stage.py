@@ -17,7 +17,7 @@ from dadm.application.turn_taking import World
 from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.errors import BackendMisconfigured
 from dadm.domain.task import ServiceTask
-from dadm.domain.thread import BackendIdentity, Generation, GenerationState, Thread
+from dadm.domain.thread import BackendIdentity, ConversationId, Generation, GenerationState, Thread
 from dadm.domain.transcript import Message
 from dadm.domain.turn import Turn
 from dadm.ports.assistant_service import TaskAnswer
@@ -252,8 +252,8 @@ class Stage:
 
     async def kept(self, conversation_id: str) -> list[Message]:
         """Give the messages that the backend keeps in a conversation."""
-        kept = self.backend.messages(cast("Any", conversation_id))
-        return [each.message async for each in kept]
+        kept = self.backend._conversations.messages(ConversationId(conversation_id))
+        return [each.message for each in kept]
 
     @property
     def asked(self) -> list[str]:

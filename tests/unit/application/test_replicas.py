@@ -226,6 +226,16 @@ async def test_store_that_falters_for_a_moment_does_not_cost_the_answer(
     assert len(stage.asked) == 1
 
 
+async def test_run_whose_name_could_not_be_recorded_goes_on(keeping: Stage) -> None:
+    replica = await keeping.replica()
+    replica.store.fail_next("note_response", StoreUnavailable())
+
+    answer = await replica.ask("t1")
+
+    assert answer.recommendation == "ok"
+    assert len(keeping.asked) == 1
+
+
 async def test_answer_whose_settling_was_never_confirmed_is_replayed(stage: Stage) -> None:
     replica = await stage.replica()
     replica.store.fail_next("settle", StoreUnavailable(), is_done=True, times=4)
