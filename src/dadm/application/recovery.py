@@ -7,7 +7,7 @@ from typing import TypeAlias, assert_never
 from dadm.application.conversation_opening import ConversationOpening, Opening
 from dadm.application.limits import TurnLimits
 from dadm.application.settling import Settling
-from dadm.domain.errors import ConversationLost, OutcomeUnknown
+from dadm.domain.errors import BackendRefused, ConversationLost, OutcomeUnknown
 from dadm.domain.thread import ConversationId, GenerationReason, Thread
 from dadm.domain.turn import Refusal, Turn
 from dadm.ports.backend import (
@@ -228,13 +228,7 @@ class Recovery:
         backend = await self._opening.backend_of(thread)
         if thread.live is not None and backend.keeps_conversations:
             await self._store.retire(lease, thread.live.number)
-        reason = (
-            f"The backend ended its answer early ({cut.reason}). "
-            "Raise the assistant's answer limit or change the task, then have it asked again."
-        )
-        settlement = RefusalSettlement(
-            refusal=Refusal(code=CUT_SHORT, reason=reason), usage=cut.usage
-        )
+        settlement = RefusalSettlement(refusal=_refusal_of(cut), usage=cut.usage)
         return Ended(turn=await self._settling.settle(lease, turn.ref, settlement, keep_lease=True))
 
     async def _settle(self, at: "_At", answered: Answered) -> Ended:
@@ -281,3 +275,22 @@ class _At:
     def conversation_id(self) -> ConversationId:
         live = self.thread.live
         return live.conversation_id if live else ConversationId("")
+
+
+def _refusal_of(cut: CutShort) -> Refusal:
+    """Say why there is no answer, and what a person can do about it."""
+    match cut.reason:
+        case "refusal":
+            said = f": {cut.partial_text.strip()}" if cut.partial_text.strip() else "."
+            return Refusal(code=BackendRefused.code, reason=f"The model refused to answer{said}")
+        case "content_filter":
+            reason = "The backend's content filter stopped the answer; change what is asked."
+            return Refusal(code=BackendRefused.code, reason=reason)
+        case "length" | "max_output_tokens" | "max_tokens":
+            advice = "Raise the assistant's answer limit or change the task"
+        case _:
+            advice = "Change the task or the assistant"
+    reason = (
+        f"The backend ended its answer early ({cut.reason}). {advice}, then have it asked again."
+    )
+    return Refusal(code=CUT_SHORT, reason=reason)

@@ -155,6 +155,26 @@ async def test_answer_cut_short_is_a_refusal_that_says_so(stage: Stage) -> None:
         assert third.thread_id == first.thread_id
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("refusal", "The model refused to answer: I will not."),
+        ("content_filter", "content filter"),
+        ("length", "Raise the assistant's answer limit"),
+        ("unanswered_tool_call", "Change the task or the assistant"),
+    ],
+)
+async def test_answer_cut_short_says_what_to_do_about_its_reason(
+    stage: Stage, reason: str, said: str
+) -> None:
+    cut = CutShort(reason=reason, partial_text="I will not.", usage=Usage())
+    stage.use(type(stage.backend)([cut], keeps_conversations=_keeps(stage)))
+    replica = await stage.replica()
+
+    with pytest.raises(BackendRefused, match=said):
+        await replica.ask("t1")
+
+
 def _keeps(stage: Stage) -> bool:
     return stage.backend.keeps_conversations
 
