@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -45,12 +45,15 @@ EventKind = TypeVar("EventKind", bound=Event)
 class Wire:
     """What lies between one replica and a port: counts, delays, faults, and the end of the line.
 
-    A call takes `latency_seconds`. Once cut, no call has any effect and none returns.
+    A call takes `latency_seconds`. Once cut, no call has any effect and none returns. `called` is
+    set by every call that returned or failed, and `given` holds the arguments of every call.
     """
 
     target: Any
     latency_seconds: float = 0.001
     calls: Counter[str] = field(default_factory=Counter)
+    given: dict[str, list[tuple[tuple[Any, ...], dict[str, Any]]]] = field(default_factory=dict)
+    called: asyncio.Event = field(default_factory=asyncio.Event)
     is_cut: bool = False
     _before: dict[str, list[Exception]] = field(default_factory=dict)
     _after: dict[str, list[Exception]] = field(default_factory=dict)
@@ -76,17 +79,25 @@ class Wire:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls[name] += 1
+            self.given.setdefault(name, []).append((args, kwargs))
+            try:
+                return await self._call(name, found(*args, **kwargs))
+            finally:
+                self.called.set()
+
+        return call
+
+    async def _call(self, name: str, work: Coroutine[None, None, Any]) -> Any:
+        with closing(work):
             await self._reach(name)
             if self._before.get(name):
                 raise self._before[name].pop(0)
-            result = await found(*args, **kwargs)
-            if self.is_cut:
-                await asyncio.Event().wait()
-            if self._after.get(name):
-                raise self._after[name].pop(0)
-            return result
-
-        return call
+            result = await work
+        if self.is_cut:
+            await asyncio.Event().wait()
+        if self._after.get(name):
+            raise self._after[name].pop(0)
+        return result
 
     async def _reach(self, name: str) -> None:
         await asyncio.sleep(self.latency_seconds)

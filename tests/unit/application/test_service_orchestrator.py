@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from dadm.adapters.engines.memory import MemoryEngine
 from dadm.application.outcomes import RetryPolicy
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
 from dadm.domain.errors import (
@@ -19,10 +20,10 @@ from dadm.domain.errors import (
     TaskGone,
     TooManyWaiting,
 )
-from dadm.domain.task import BpmnError, Completed, Failed, ServiceTask
+from dadm.domain.task import BpmnError, Completed, Failed, Outcome, ServiceTask
 from dadm.domain.turn import TurnState
 from dadm.ports.assistant_service import AssistantService, TaskAnswer
-from dadm.ports.engine import AssistantTask, ProcessModels, ServiceTasks
+from dadm.ports.engine import LeasedTask, ProcessModels, ServiceTasks
 from dadm.ports.observer import (
     EngineTrouble,
     Event,
@@ -33,7 +34,6 @@ from dadm.ports.observer import (
 from tests.builders import make_leased_task, make_task
 from tests.clocks import LoopClock, Numbers
 from tests.unit.application.stage import Replica, Stage, Wire, settled
-from tests.unit.application.task_board import TaskBoard
 
 LIMITS = OrchestratorLimits(
     lease_seconds=60.0,
@@ -47,12 +47,12 @@ LIMITS = OrchestratorLimits(
 
 
 class Work:
-    """One orchestrator between a board of tasks and an assistant service."""
+    """One orchestrator between a memory engine and an assistant service."""
 
     def __init__(self, stage: Stage, replica: Replica, limits: OrchestratorLimits = LIMITS) -> None:
         self.stage = stage
         self.replica = replica
-        self.board = TaskBoard()
+        self.board = MemoryEngine(LoopClock(), Numbers(), engine_id="embedded")
         self.engine = Wire(self.board)
         self.service = Wire(replica.manager, latency_seconds=0)
         self.events: list[Event] = []
@@ -79,15 +79,50 @@ class Work:
     def run(self, *, drain_seconds: float = 0.0) -> asyncio.Task[None]:
         return self.stage.begin(self.orchestrator.run(self.stop, drain_seconds=drain_seconds))
 
+    def offer(self, *tasks: LeasedTask) -> None:
+        """Have AI tasks wait for a worker."""
+        for task in tasks:
+            properties = {"service.type": "assistant", **task.properties}
+            self.board.offer(replace(task, properties=properties))
+
+    def offer_ids(self, *task_ids: str) -> None:
+        """Have AI tasks of these ids wait for a worker."""
+        self.offer(*(make_leased_task(task_id) for task_id in task_ids))
+
+    @property
+    def reported(self) -> list[str]:
+        """The tasks whose outcomes the engine took, in order."""
+        return [report.task_id for report in self.board.reports]
+
+    def outcomes(self, task_id: str) -> list[Outcome]:
+        """Give what the engine was told of a task."""
+        return [each.outcome for each in self.board.reports if each.task_id == task_id]
+
+    @property
+    def subscribed(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The topics of the latest fetch, and of which definitions."""
+        (subscriptions,), _ = self.engine.given["fetch_and_lease"][-1]
+        return [(each.topic, each.process_definition_keys) for each in subscriptions]
+
+    @property
+    def most_tasks(self) -> list[int]:
+        """How many tasks each fetch wanted at most."""
+        return [named["max_tasks"] for _, named in self.engine.given["fetch_and_lease"]]
+
+    @property
+    def waiting(self) -> list[str]:
+        """The tasks that no worker has."""
+        return [task_id for task_id, offer in self.board._offers.items() if not offer.worker]
+
     async def until_reported(self, count: int) -> None:
         async with asyncio.timeout(1000):
             while len(self.board.reports) < count:
-                self.board.reported.clear()
-                await self.board.reported.wait()
+                self.engine.called.clear()
+                await self.engine.called.wait()
 
     async def do(self, *tasks: Any, count: int | None = None) -> None:
         """Offer tasks, wait until they are reported, and stop."""
-        self.board.offer(*tasks)
+        self.offer(*tasks)
         running = self.run(drain_seconds=30)
         await self.until_reported(len(tasks) if count is None else count)
         self.stop.set()
@@ -107,7 +142,8 @@ async def test_task_is_answered_on_the_thread_of_its_instance_and_completed(work
     await work.do(make_leased_task("t1"), make_leased_task("t2"))
 
     expected = Completed(variables={"recommendation": "ok", "Task_1_result": "ok"})
-    assert work.board.reports == [("t1", expected), ("t2", expected)]
+    assert work.reported == ["t1", "t2"]
+    assert work.outcomes("t1") == work.outcomes("t2") == [expected]
     thread = await work.stage.thread()
     assert (thread.key.engine, thread.key.scope) == ("embedded", "p1")
     assert [(each.task_id, each.outcome) for each in work.told(OutcomeReported)] == [
@@ -199,7 +235,7 @@ async def test_assistant_is_chosen_by_property_then_service_name_then_default(
 async def test_unknown_assistant_is_an_incident_that_lists_those_known(work: Work) -> None:
     await work.do(make_leased_task("t1", properties={"assistant": "nobody"}))
 
-    (outcome,) = work.board.outcomes("t1")
+    (outcome,) = work.outcomes("t1")
     assert isinstance(outcome, Failed)
     assert (outcome.retries, "analyst, critic" in outcome.message) == (0, True)
 
@@ -207,7 +243,7 @@ async def test_unknown_assistant_is_an_incident_that_lists_those_known(work: Wor
 async def test_task_that_cannot_be_asked_is_an_incident(work: Work) -> None:
     await work.do(make_leased_task("t1", documentation="", element_name=""))
 
-    (outcome,) = work.board.outcomes("t1")
+    (outcome,) = work.outcomes("t1")
     assert isinstance(outcome, Failed)
     assert (outcome.retries, outcome.retry_after) == (0, timedelta(0))
     assert [each.outcome for each in work.told(OutcomeReported)] == ["incident"]
@@ -218,7 +254,7 @@ async def test_failure_uses_up_one_of_the_engines_retries(work: Work) -> None:
 
     await work.do(make_leased_task("t1", retries=2))
 
-    (outcome,) = work.board.outcomes("t1")
+    (outcome,) = work.outcomes("t1")
     assert isinstance(outcome, Failed)
     assert (outcome.message, outcome.retries) == ("Away.", 1)
     assert not (await work.stage.turn()).is_reported
@@ -229,7 +265,7 @@ async def test_refusal_takes_the_models_error_path_where_it_is_caught(work: Work
 
     await work.do(make_leased_task("t1", caught_errors=frozenset({"backend_refused"})))
 
-    assert work.board.outcomes("t1") == [BpmnError(error_code="backend_refused", message="No.")]
+    assert work.outcomes("t1") == [BpmnError(error_code="backend_refused", message="No.")]
     assert (await work.stage.turn()).is_reported
 
 
@@ -238,15 +274,15 @@ async def test_refusal_is_an_incident_where_nothing_catches_it_and_retrying_asks
 ) -> None:
     work.stage.backend.fail_turn(BackendRefused("No."))
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await work.until_reported(1)
     await asyncio.sleep(1)
-    work.board.offer(make_leased_task("t1", documentation="Better words?", retries=1))
+    work.offer(make_leased_task("t1", documentation="Better words?", retries=1))
     await work.until_reported(2)
     work.stop.set()
     await running
 
-    assert [type(each).__name__ for each in work.board.outcomes("t1")] == ["Failed", "Completed"]
+    assert [type(each).__name__ for each in work.outcomes("t1")] == ["Failed", "Completed"]
     assert work.stage.asked == ["Better words?"]
 
 
@@ -258,10 +294,10 @@ async def test_unexpected_fault_is_an_incident_and_stops_no_other_task(
     with caplog.at_level(logging.ERROR):
         await work.do(make_leased_task("t1"), make_leased_task("t2"))
 
-    kinds = dict(work.board.reports)
-    assert isinstance(kinds["t1"], Failed)
-    assert "KeyError" in kinds["t1"].message
-    assert isinstance(kinds["t2"], Completed)
+    (incident,), (completed,) = work.outcomes("t1"), work.outcomes("t2")
+    assert isinstance(incident, Failed)
+    assert "KeyError" in incident.message
+    assert isinstance(completed, Completed)
     assert "Task t1 failed unexpectedly" in caplog.text
 
 
@@ -271,7 +307,7 @@ async def test_unexpected_fault_is_an_incident_and_stops_no_other_task(
 async def test_task_lease_is_extended_as_long_as_its_turn_lasts(work: Work) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
     await asyncio.sleep(65)
     assert work.engine.calls["extend"] == 3
@@ -290,14 +326,14 @@ async def test_lease_that_could_not_be_extended_once_is_extended_by_the_next_bea
 ) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
     work.engine.fail_next("extend", error)
     await asyncio.sleep(50)
     hold.let_go()
     await work.until_reported(1)
 
-    assert isinstance(work.board.outcomes("t1")[0], Completed)
+    assert isinstance(work.outcomes("t1")[0], Completed)
     work.stop.set()
     await running
 
@@ -305,9 +341,9 @@ async def test_lease_that_could_not_be_extended_once_is_extended_by_the_next_bea
 async def test_lost_task_lease_ends_the_reporting_and_not_the_turn(work: Work) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
-    work.board.take_away("t1")
+    work.board._offers["t1"].worker = "somebody else"
     await asyncio.sleep(30)
 
     assert [(each.code, each.task_id) for each in work.told(ReportLost)] == [("lease_lost", "t1")]
@@ -316,7 +352,7 @@ async def test_lost_task_lease_ends_the_reporting_and_not_the_turn(work: Work) -
     hold.let_go()
     await asyncio.sleep(1)
     assert (await work.stage.turn()).state is TurnState.COMPLETED
-    assert not work.board.reports
+    assert not work.reported
     assert len(work.replica.told(TurnCompleted)) == 1
     work.stop.set()
     await running
@@ -325,9 +361,9 @@ async def test_lost_task_lease_ends_the_reporting_and_not_the_turn(work: Work) -
 async def test_task_that_is_gone_ends_the_reporting_and_not_the_turn(work: Work) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
-    del work.board.leased["t1"]
+    del work.board._offers["t1"]
     hold.let_go()
     await asyncio.sleep(1)
 
@@ -341,7 +377,7 @@ async def test_task_that_is_gone_ends_the_reporting_and_not_the_turn(work: Work)
 async def test_beat_that_finds_the_task_ended_by_its_own_report_is_no_loss(work: Work) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
     # The engine takes the report, and its reply is slow: a beat comes before it.
     complete = work.board.complete
@@ -392,8 +428,8 @@ async def test_outcome_that_never_arrives_is_told_and_its_task_left_to_its_lease
 ) -> None:
     work.engine.fail_next("complete", EngineUnavailable("Away."), times=99)
     running = work.run()
-    work.board.offer_ids("t1")
-    await asyncio.sleep(400)
+    work.offer_ids("t1")
+    await asyncio.sleep(140)
 
     assert work.engine.calls["complete"] == 12
     assert [(each.code, each.reason) for each in work.told(ReportLost)] == [
@@ -402,9 +438,9 @@ async def test_outcome_that_never_arrives_is_told_and_its_task_left_to_its_lease
     assert not (await work.stage.turn()).is_reported
     # The engine offers it again; the recorded answer is reported, and the model is not asked.
     work.engine._before.clear()
-    work.board.offer_ids("t1")
     await work.until_reported(1)
     assert len(work.stage.asked) == 1
+    assert work.service.calls["process_task"] == 2
     work.stop.set()
     await running
 
@@ -416,7 +452,7 @@ async def test_answer_that_the_engine_refuses_becomes_an_incident_with_its_reaso
 
     await work.do(make_leased_task("t1"))
 
-    (outcome,) = work.board.outcomes("t1")
+    (outcome,) = work.outcomes("t1")
     assert isinstance(outcome, Failed)
     assert outcome.retries == 0
     assert "No gateway condition holds." in outcome.message
@@ -429,7 +465,7 @@ async def test_task_that_is_gone_after_its_report_was_refused_is_not_taken_for_r
     work.engine.fail_next("complete", EngineRejected())
     work.engine.fail_next("fail", TaskGone())
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await asyncio.sleep(1)
 
     assert [each.code for each in work.told(ReportLost)] == ["task_gone"]
@@ -442,7 +478,7 @@ async def test_incident_that_the_engine_refuses_is_told_and_given_up(work: Work)
     work.engine.fail_next("complete", EngineRejected("No."))
     work.engine.fail_next("fail", EngineRejected("No, really."))
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await asyncio.sleep(1)
 
     assert [(each.code, each.reason) for each in work.told(ReportLost)] == [
@@ -461,7 +497,7 @@ async def test_report_that_could_not_be_noted_costs_a_replay_and_nothing_else(
 
     await work.do(make_leased_task("t1"), make_leased_task("t2"))
 
-    assert len(work.board.reports) == 2
+    assert len(work.reported) == 2
     assert len(work.told(ReportLost)) == 1
 
 
@@ -469,31 +505,27 @@ async def test_report_that_could_not_be_noted_costs_a_replay_and_nothing_else(
 
 
 async def test_topics_come_from_the_models_and_are_read_again_after_a_while(work: Work) -> None:
-    work.board.topics.append(replace(work.board.topics[0], process_definition_key="another"))
-    work.board.topics.append(replace(work.board.topics[0], topic="advice"))
+    work.offer(
+        make_leased_task("t1"),
+        make_leased_task("t2", process_definition_key="another"),
+        make_leased_task("t3", topic="advice"),
+    )
     running = work.run()
     await asyncio.sleep(14)
 
-    subscriptions, most = work.board.fetches[0]
-    assert [(each.topic, each.process_definition_keys) for each in subscriptions] == [
-        ("advice", ("decision",)),
-        ("dadm", ("another", "decision")),
-    ]
-    assert {each.lease_duration for each in subscriptions} == {timedelta(seconds=60)}
-    assert most == LIMITS.tasks_per_fetch
+    assert work.most_tasks[0] == LIMITS.tasks_per_fetch
+    assert work.subscribed == [("advice", ("decision",)), ("dadm", ("another", "decision"))]
     assert work.engine.calls["assistant_tasks"] == 3
     work.stop.set()
     await running
 
 
 async def test_engine_without_ai_tasks_is_asked_for_models_now_and_then(work: Work) -> None:
-    topic = work.board.topics.pop()
     running = work.run()
     await asyncio.sleep(20)
-    assert not work.board.fetches
+    assert not work.engine.calls["fetch_and_lease"]
     assert work.engine.calls["assistant_tasks"] <= 5
-    work.board.topics.append(topic)
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
 
     await work.until_reported(1)
 
@@ -505,14 +537,14 @@ async def test_no_more_tasks_are_taken_than_may_be_in_hand(work: Work) -> None:
     limits = replace(LIMITS, tasks_in_hand=3, tasks_per_fetch=2)
     work.orchestrator = work.orchestrate(limits)
     holds = [work.stage.backend.hold_turn() for _ in range(5)]
-    work.board.offer(
+    work.offer(
         *(make_leased_task(f"t{number}", process_instance_id=f"p{number}") for number in range(5))
     )
     running = work.run()
     await asyncio.sleep(10)
 
     assert work.orchestrator.in_hand_count == 3
-    assert [most for _, most in work.board.fetches] == [2, 1]
+    assert work.most_tasks == [2, 1]
     for hold in holds:
         hold.let_go()
     await work.until_reported(5)
@@ -527,7 +559,7 @@ async def test_engine_that_is_away_is_told_once_and_tried_again_more_and_more_ra
 ) -> None:
     work.engine.fail_next(method, error, times=8)
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
 
     await work.until_reported(1)
 
@@ -546,44 +578,43 @@ async def test_engine_that_is_away_is_told_once_and_tried_again_more_and_more_ra
 async def test_draining_finishes_tasks_in_hand_and_takes_no_more(work: Work) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run(drain_seconds=30)
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
     work.stop.set()
     await asyncio.sleep(3)
-    work.board.offer_ids("t2")
+    work.offer_ids("t2")
     await asyncio.sleep(3)
     hold.let_go()
     await running
 
-    assert [task for task, _ in work.board.reports] == ["t1"]
-    assert [task.task_id for task in work.board.waiting] == ["t2"]
+    assert work.reported == ["t1"]
+    assert work.waiting == ["t2"]
 
 
 async def test_tasks_of_a_fetch_under_way_are_given_back(work: Work) -> None:
     running = work.run(drain_seconds=30)
     await asyncio.sleep(0.5)
     work.stop.set()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await running
 
     assert not work.stage.asked
-    assert [task.task_id for task in work.board.waiting] == ["t1"]
-    assert not work.board.leased
+    assert work.waiting == ["t1"]
 
 
 async def test_full_hands_do_not_keep_it_from_stopping(work: Work) -> None:
     work.orchestrator = work.orchestrate(replace(LIMITS, tasks_in_hand=1))
     hold = work.stage.backend.hold_turn()
     running = work.run(drain_seconds=5)
-    work.board.offer_ids("t1", "t2")
+    work.offer_ids("t1", "t2")
     await hold.asked.wait()
-    begun_at, fetches = seconds(), len(work.board.fetches)
+    begun_at, fetches = seconds(), work.engine.calls["fetch_and_lease"]
     work.stop.set()
     await running
 
     assert seconds() - begun_at == pytest.approx(5, abs=0.5)
-    assert len(work.board.fetches) == fetches
-    assert [task.task_id for task in work.board.waiting] == ["t2"]
+    assert work.engine.calls["fetch_and_lease"] == fetches
+    assert work.waiting == ["t2"]
 
 
 async def test_task_that_takes_too_long_is_left_to_its_lease_and_its_turn_runs_on(
@@ -591,13 +622,13 @@ async def test_task_that_takes_too_long_is_left_to_its_lease_and_its_turn_runs_o
 ) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run(drain_seconds=5)
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
     work.stop.set()
     await running
 
-    assert "t1" in work.board.leased
-    assert not work.board.reports
+    assert not work.waiting
+    assert not work.reported
     hold.let_go()
     await asyncio.sleep(1)
     assert (await work.stage.turn()).state is TurnState.COMPLETED
@@ -608,21 +639,21 @@ async def test_task_that_the_service_takes_no_more_is_given_back_and_not_fetched
 ) -> None:
     await work.replica.manager.drain(seconds=0)
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await asyncio.sleep(30)
 
     assert 10 <= work.engine.calls["unlease"] <= 16
-    assert not work.board.reports
+    assert not work.reported
     work.stop.set()
     await running
-    assert [task.task_id for task in work.board.waiting] == ["t1"]
+    assert work.waiting == ["t1"]
 
 
 async def test_task_that_cannot_even_be_given_back_is_left_to_its_lease(work: Work) -> None:
     await work.replica.manager.drain(seconds=0)
     work.engine.fail_next("unlease", EngineUnavailable("Away."))
     running = work.run()
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await asyncio.sleep(1)
 
     assert [each.code for each in work.told(ReportLost)] == ["engine_unavailable"]
@@ -633,7 +664,7 @@ async def test_task_that_cannot_even_be_given_back_is_left_to_its_lease(work: Wo
 async def test_orchestrator_that_is_cancelled_stops_at_once(work: Work) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run(drain_seconds=30)
-    work.board.offer_ids("t1")
+    work.offer_ids("t1")
     await hold.asked.wait()
     running.cancel()
     begun_at = seconds()
@@ -647,23 +678,18 @@ async def test_orchestrator_that_is_cancelled_stops_at_once(work: Work) -> None:
 async def test_200_tasks_of_one_instance_delay_no_other_instance(work: Work) -> None:
     hold = work.stage.backend.hold_turn()
     running = work.run()
-    work.board.offer_ids(*(f"t{number}" for number in range(200)))
+    work.offer_ids(*(f"t{number}" for number in range(200)))
     await hold.asked.wait()
     await asyncio.sleep(5)
-    work.board.offer(make_leased_task("other", process_instance_id="p2"))
+    work.offer(make_leased_task("other", process_instance_id="p2"))
     begun_at = seconds()
 
     await work.until_reported(1)
 
     assert seconds() - begun_at < 1
-    assert [task for task, _ in work.board.reports] == ["other"]
+    assert work.reported == ["other"]
     hold.let_go()
     await work.until_reported(201)
-    assert {task for task, _ in work.board.reports[1:]} == {f"t{number}" for number in range(200)}
+    assert set(work.reported[1:]) == {f"t{number}" for number in range(200)}
     work.stop.set()
     await running
-
-
-def test_topic_of_the_board_is_what_the_builder_leases() -> None:
-    assert isinstance(TaskBoard().topics[0], AssistantTask)
-    assert TaskBoard().topics[0].topic == make_leased_task().topic

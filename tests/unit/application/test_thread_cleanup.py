@@ -5,34 +5,24 @@ from typing import cast
 
 import pytest
 
+from dadm.adapters.engines.memory import MemoryEngine
 from dadm.application.thread_cleanup import BATCH, ThreadCleanup
 from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
 from dadm.domain.thread import ThreadState
-from dadm.ports.engine import EndedInstance, InstanceState, ProcessHistory
+from dadm.ports.engine import ProcessHistory
 from dadm.ports.observer import EngineTrouble, ThreadsClosed
 from dadm.ports.store import ThreadDirectory
-from tests.builders import NOON
+from tests.clocks import LoopClock, Numbers
 from tests.unit.application.stage import Replica, Stage, Wire
-from tests.unit.application.task_board import TaskBoard
-
-
-def ended(position: int, instance_id: str, *, tenant: str = "") -> EndedInstance:
-    return EndedInstance(
-        position=position,
-        instance_id=instance_id,
-        tenant=tenant,
-        state=InstanceState.COMPLETED,
-        ended_at=NOON,
-    )
 
 
 class Work:
-    """A cleanup between a board's record of ended instances and the stage's store."""
+    """A cleanup between an engine's record of ended instances and the stage's store."""
 
     def __init__(self, stage: Stage, replica: Replica) -> None:
         self.stage = stage
         self.replica = replica
-        self.board = TaskBoard()
+        self.board = MemoryEngine(LoopClock(), Numbers(), engine_id="embedded")
         self.engine = Wire(self.board)
         self.store = Wire(stage.store)
         self.cleanup = ThreadCleanup(
@@ -54,7 +44,7 @@ async def test_threads_of_an_ended_instance_are_closed_and_those_of_others_stay(
     await work.replica.ask("t1", process_instance_id="p2")
     await work.replica.ask("t1", tenant="acme")
     await work.replica.ask("t1", engine="camunda")
-    work.board.ended = [ended(1, "p1")]
+    work.board.end_instance("p1")
 
     assert await work.cleanup.close_ended() == 1
 
@@ -63,12 +53,13 @@ async def test_threads_of_an_ended_instance_are_closed_and_those_of_others_stay(
     assert [event.count for event in work.replica.told(ThreadsClosed)] == [2]
     with pytest.raises(ThreadClosed):
         await work.replica.ask("t2")
-    assert not work.board.ended
+    assert not work.board._ended
 
 
 async def test_closing_again_changes_and_tells_nothing(work: Work) -> None:
     await work.replica.ask("t1")
-    work.board.ended = [ended(1, "p1"), ended(2, "p1"), ended(3, "unknown")]
+    for instance in ("p1", "p1", "unknown"):
+        work.board.end_instance(instance)
 
     assert await work.cleanup.close_ended() == 3
     assert await work.cleanup.close_ended() == 0
@@ -78,7 +69,7 @@ async def test_closing_again_changes_and_tells_nothing(work: Work) -> None:
 
 async def test_tenant_of_the_instance_is_that_of_its_threads(work: Work) -> None:
     await work.replica.ask("t1", tenant="acme")
-    work.board.ended = [ended(1, "p1", tenant="acme")]
+    work.board.end_instance("p1", tenant="acme")
 
     await work.cleanup.close_ended()
 
@@ -87,28 +78,29 @@ async def test_tenant_of_the_instance_is_that_of_its_threads(work: Work) -> None
 
 async def test_record_is_dropped_only_after_the_threads_were_closed(work: Work) -> None:
     await work.replica.ask("t1")
-    work.board.ended = [ended(1, "p1")]
+    work.board.end_instance("p1")
     work.store.fail_next("close_scope", StoreUnavailable())
 
     with pytest.raises(StoreUnavailable):
         await work.cleanup.close_ended()
 
-    assert work.board.ended
+    assert work.board._ended
     await work.cleanup.close_ended()
     assert (await work.stage.thread()).state is ThreadState.CLOSED
-    assert not work.board.ended
+    assert not work.board._ended
 
 
 async def test_running_follows_the_engine_until_it_is_stopped(work: Work) -> None:
     for number in range(3):
         await work.replica.ask("t1", process_instance_id=f"p{number}")
-    work.board.ended = [ended(number, f"p{number % 3}") for number in range(1, BATCH + 3)]
+    for number in range(BATCH + 3):
+        work.board.end_instance(f"p{number % 3}")
     stop = asyncio.Event()
     running = work.stage.begin(work.cleanup.run(stop))
     await asyncio.sleep(0.9)
-    assert not work.board.ended
+    assert not work.board._ended
     await work.replica.ask("t1", process_instance_id="late")
-    work.board.ended = [ended(BATCH + 9, "late")]
+    work.board.end_instance("late")
     await asyncio.sleep(1.5)
     stop.set()
     await running
@@ -122,7 +114,7 @@ async def test_trouble_is_told_when_it_begins_and_when_it_ends(
     work: Work, error: Exception
 ) -> None:
     await work.replica.ask("t1")
-    work.board.ended = [ended(1, "p1")]
+    work.board.end_instance("p1")
     wire, method = (
         (work.engine, "ended_instances")
         if isinstance(error, EngineUnavailable)
