@@ -593,13 +593,18 @@ async def test_draining_finishes_tasks_in_hand_and_takes_no_more(work: Work) -> 
 
 async def test_tasks_of_a_fetch_under_way_are_given_back(work: Work) -> None:
     running = work.run(drain_seconds=30)
-    await asyncio.sleep(0.5)
-    work.stop.set()
     work.offer_ids("t1")
+    await work.until_reported(1)
+    await asyncio.sleep(0.5)
+    fetches = work.engine.calls["fetch_and_lease"]
+    work.stop.set()
+    work.offer_ids("t2")
     await running
 
-    assert not work.stage.asked
-    assert work.waiting == ["t1"]
+    assert work.engine.calls["fetch_and_lease"] == fetches
+    assert work.engine.calls["unlease"] == 1
+    assert work.waiting == ["t2"]
+    assert len(work.stage.asked) == 1
 
 
 async def test_full_hands_do_not_keep_it_from_stopping(work: Work) -> None:
