@@ -8,8 +8,8 @@ ARGS   ?=
 BUDGET_LINT       ?= 60
 BUDGET_TYPES      ?= 180
 BUDGET_DOCS       ?= 60
-BUDGET_FAST       ?= 270
-BUDGET_ACCEPTANCE ?= 240
+BUDGET_FAST       ?= 360
+BUDGET_ACCEPTANCE ?= 420
 
 BIN  := $(VENV)/bin
 DOCS  = $(sort $(wildcard tools/*_map.py tools/*_reference.py))
