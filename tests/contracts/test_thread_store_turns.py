@@ -435,3 +435,36 @@ async def test_what_no_database_takes_in_a_text_is_replaced(given: StoreUnderTes
         )
         assert refused.refusal is not None
         assert refused.refusal.reason == end.replace(end.strip("x"), "\ufffd")
+
+
+async def test_a_repeated_replan_takes_nothing_from_the_next_holder(given: StoreUnderTest) -> None:
+    await given.ready()
+    first = await given.submit("t1")
+    note = {"error_code": "x", "error_message": "y"}
+    await given.store.replan(first.lease, first.turn.ref, **note, keep_lease=True)
+    await given.store.extend(first.lease, lease_seconds=AT_ONCE)
+    second = granted(await given.store.claim(request("t1", owner="second")))
+
+    await given.store.replan(first.lease, first.turn.ref, **note, keep_lease=False)
+
+    waiting = await given.store.claim(request("t2"))
+    assert isinstance(waiting, Queued)
+    assert waiting.ahead == 1
+    assert await given.store.extend(second.lease, lease_seconds=LONG)
+
+
+async def test_a_turn_that_another_has_set_aside_is_not_set_aside_again_by_the_first(
+    given: StoreUnderTest,
+) -> None:
+    await given.ready()
+    first = await given.submit()
+    second = await given.usurp(first.lease)
+    await given.store.set_aside(second, first.turn.ref, error_code="x", error_message="second")
+
+    with pytest.raises(ThreadConflict):
+        await given.store.set_aside(
+            first.lease, first.turn.ref, error_code="x", error_message="first"
+        )
+
+    (attempt,) = await given.store.attempts(first.turn.ref)
+    assert attempt.error_message == "second"
