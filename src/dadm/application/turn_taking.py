@@ -35,6 +35,7 @@ from dadm.application.thread_queue import ThreadQueue
 from dadm.application.turn_news import TurnNews
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.errors import BackendError, RequestError
+from dadm.domain.prompt import render_prompt
 from dadm.domain.task import DEFAULT_ENGINE, ServiceTask
 from dadm.domain.thread import Thread, ThreadKey
 from dadm.domain.turn import LEGAL_CHANGES
@@ -173,16 +174,24 @@ class TurnTaking:
             lease_seconds=limits.lease_seconds,
             ticket_seconds=limits.ticket_seconds,
             refuse_other_content=task.engine == DEFAULT_ENGINE,
-            submission=self._submission(task, standing.thread),
+            submission=self._submission(task, standing),
         )
 
-    def _submission(self, task: ServiceTask, thread: Thread | None) -> Submission | None:
-        """Prepare what would be asked right now, None where that cannot be known yet."""
-        if thread is None or thread.live is None:
-            return None
+    def _submission(self, task: ServiceTask, standing: Standing) -> Submission | None:
+        """Prepare what would be asked right now, None where that cannot be known yet.
+
+        Raises:
+            RequestError: The task cannot be asked, and is told so before anything is recorded.
+        """
+        thread = standing.thread
         try:
+            if thread is None or thread.live is None:
+                render_prompt(task, shown={})
+                return None
             return prepare_submission(task, thread, self._world.assistants)
         except RequestError:
+            if standing.turn is None:
+                raise
             # A settled turn is replayed whatever has become of its task; any other meets this
             # error again once its thread is held.
             return None

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 from dadm.entrypoints.openai_service import access
+from dadm.telemetry import Scrubber
 from tests.unit.openai_service.world import ADDRESS, client_of, running_service
 
 TOKENS = ("first-token", "second-token")
@@ -70,6 +71,15 @@ async def test_probes_and_the_description_are_open(path: str) -> None:
 async def test_without_tokens_all_may_call() -> None:
     async with running_service() as service:
         assert (await service.client.get("/status")).status_code == 200
+
+
+async def test_how_to_send_a_token_is_told_in_words_that_are_not_masked() -> None:
+    async with running_service(tokens=TOKENS, scrub=Scrubber(TOKENS)) as service:
+        detail = (await service.client.get("/status")).json()["detail"]
+
+    assert "Authorization" in detail
+    assert "Bearer" in detail
+    assert "*" not in detail
 
 
 async def test_a_token_is_asked_for_before_the_body_is_read() -> None:

@@ -297,6 +297,29 @@ async def test_a_body_that_breaks_off_leaves_nothing_behind(service: Service) ->
     assert not await service.store.threads(ThreadFilter())
 
 
+async def test_a_task_that_cannot_be_filled_leaves_nothing_behind(service: Service) -> None:
+    response = await post(
+        service, '{"task_description": "About ${nothing}.", "process_instance_id": "p1"}'
+    )
+
+    await assert_problem(service, response, 400, "invalid_task", "${nothing}")
+
+
+async def test_a_task_that_cannot_be_filled_leaves_an_existing_thread_as_it_was(
+    service: Service,
+) -> None:
+    await service.answer(task_id="good", process_instance_id="p1")
+    before = await service.store.statistics()
+
+    response = await post(
+        service,
+        '{"task_id": "bad", "task_description": "About ${nothing}.", "process_instance_id": "p1"}',
+    )
+
+    assert response.status_code == 400
+    assert await service.store.statistics() == before
+
+
 async def test_what_nobody_foresaw_is_a_problem_too_and_says_nothing_secret() -> None:
     class Broken:
         async def process_task(self, task: object) -> object:

@@ -46,6 +46,19 @@ async def test_every_field_of_a_task_is_described() -> None:
     assert "<code>result.recommendation</code>" in page
 
 
+async def test_every_operation_says_that_problems_are_problem_documents() -> None:
+    async with running_service() as service:
+        described = (await service.client.get("/openapi.json")).json()
+        refused = await service.client.get("/threads", params={"limit": "many"})
+
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            assert set(operation["responses"]) <= {"200", "204", "default"}, "no made-up status"
+            content = operation["responses"]["default"]["content"]
+            schema = content[refused.headers["content-type"]]["schema"]
+            assert set(schema["required"]) <= set(refused.json()) <= set(schema["properties"])
+
+
 async def test_every_problem_has_its_place_on_the_page() -> None:
     async with running_service() as service:
         page = (await service.client.get("/docs")).text

@@ -19,6 +19,7 @@ from dadm.entrypoints.openai_service.problems import (
     MALFORMED,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    PROBLEM_REPLY,
     HttpProblem,
     Problem,
     RequestRefused,
@@ -52,6 +53,7 @@ def create_app(parts: ServiceParts) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        responses={"default": PROBLEM_REPLY},
     )
     app.include_router(task_routes(parts))
     app.include_router(thread_routes(parts))

@@ -96,6 +96,31 @@ HTTP_PROBLEMS = (
 )
 
 
+PROBLEM_REPLY: dict[str, Any] = {
+    "description": "A problem document; its `code` says which of those that /docs lists.",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail", "instance", "code", "retryable"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "instance": {"type": "string"},
+                    "code": {"type": "string"},
+                    "retryable": {"type": "boolean"},
+                    "retry_after_seconds": {"type": "integer"},
+                    "task_id": {"type": "string"},
+                },
+            }
+        }
+    },
+}
+"""How the service's OpenAPI document describes every reply that is not the wanted one."""
+
+
 class RequestRefused(Exception):
     """A request that never became a task; it is answered with `problem`."""
 
