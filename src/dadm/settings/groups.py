@@ -101,8 +101,8 @@ class ScriptedSettings(Group):
     script: Path | None = Field(
         default=None,
         description="A JSON file: a text that answers everything, a list of lines said one after "
-        'the other, or an object from parts of questions to lines (`""` is part of all). A line '
-        'is a text or `{"answer": text, "seconds": number}`, with `refuse` and a reason in the '
+        "the other, or an object from parts of questions to lines (the first part found counts; "
+        '`""` is part of all). A line is a text or `{"answer": text, "seconds": number}`, with `refuse` and a reason in the '
         "place of `answer` for a refusal. Without a file, answers repeat the thread's questions.",
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from dadm.domain.assistant import Assistant
 from dadm.domain.errors import (
     BackendError,
     BackendMisconfigured,
@@ -304,6 +305,18 @@ async def test_how_long_to_wait_is_read(headers: dict[str, str], wait: timedelta
             await events_of(backend, ASKED)
 
     assert raised.value.retry_after == wait
+
+
+@pytest.mark.parametrize("situation", ["E6 model missing", "a parameter the model does not take"])
+async def test_a_refused_model_or_parameter_names_the_assistant_and_its_file(
+    situation: str,
+) -> None:
+    reply, expected, _ = REPLIES[situation]
+    assistant = Assistant(name="careful", instructions="", origin="assistants/careful.md")
+
+    async with openai_over(Wire(reply)) as backend:
+        with pytest.raises(expected, match=r"assistant 'careful' in assistants/careful\.md"):
+            await events_of(backend, question(ON, "Who?", assistant=assistant))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500])

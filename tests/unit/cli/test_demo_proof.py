@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnRef
+from dadm.entrypoints.cli.demo.play import untimely_end
 from dadm.entrypoints.cli.demo.proof import Evidence, checks, repeats
 from dadm.entrypoints.cli.demo.scenes import SCENES
 from tests.builders import make_generation, make_thread, make_turn
@@ -86,3 +87,9 @@ def test_evidence_that_does_not_bear_a_claim_out_fails_it(evidence: Evidence, cl
 def test_what_an_answer_repeats_is_told_fact_by_fact() -> None:
     said = repeats(f"{SCENE.decision_owner.upper()} decides.", SCENE)
     assert said == {SCENE.decision_owner: True, SCENE.budget: False}
+
+
+def test_a_life_killed_by_somebody_else_is_told_as_that_and_not_blamed_on_its_messages() -> None:
+    assert "signal 9" in untimely_end(-9)
+    assert "messages above" not in untimely_end(-9)
+    assert "messages above" in untimely_end(3)

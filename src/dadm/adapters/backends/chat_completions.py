@@ -145,7 +145,8 @@ class ChatCompletions(KeepsNothing):
         check_assistant(question.assistant)
         model = question.assistant.model or self._model or await self._served.first()
         shown = await self._fit(question, model)
-        stream = EventStream(self._errors, seconds=self._turn_timeout_seconds)
+        errors = self._errors.asked_as(question.assistant)
+        stream = EventStream(errors, seconds=self._turn_timeout_seconds)
         sent = self._client.chat.completions.create(
             **chat_request(question, shown, model=model),
             stream=True,

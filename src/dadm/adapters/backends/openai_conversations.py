@@ -175,7 +175,8 @@ class OpenAIConversations:
     async def take_turn(self, question: Question) -> AsyncGenerator[AsyncIterator[TurnEvent], None]:
         """Ask by one streamed response; see the port."""
         request = turn_request(question, model=self._model, use_background=self._use_background)
-        stream = EventStream(self._errors, seconds=self._turn_timeout_seconds)
+        errors = self._errors.asked_as(question.assistant)
+        stream = EventStream(errors, seconds=self._turn_timeout_seconds)
         sent = self._client.responses.create(
             **request, stream=True, timeout=timeouts(self._turn_timeout_seconds)
         )

@@ -4,13 +4,15 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from typing import Self
 
 import httpx2
 import openai
 
+from dadm.domain.assistant import Assistant
 from dadm.domain.errors import (
     BackendError,
     BackendMisconfigured,
@@ -85,7 +87,8 @@ class ErrorTable:
     """Translates what one server's SDK raises.
 
     `service` is what messages call the server. `key` is never repeated in any of them. The names
-    of settings are for messages that say what to change.
+    of settings are for messages that say what to change, and so is `assistant`, whose model and
+    parameters were sent.
     """
 
     service: str
@@ -93,6 +96,12 @@ class ErrorTable:
     key_setting: str
     address_setting: str
     window_hint: str
+    assistant: str = ""
+
+    def asked_as(self, assistant: Assistant) -> Self:
+        """Give the table for a request with the assistant's model and parameters."""
+        where = f" in {assistant.origin}" if assistant.origin else ""
+        return replace(self, assistant=f" (assistant {assistant.name!r}{where})")
 
     @contextmanager
     def at_boundary(
@@ -206,7 +215,8 @@ class ErrorTable:
         if error.param == "conversation_id" or NO_CONVERSATION.search(words):
             return ConversationLost(f"{self.service} says: {self.quote(words)}")
         if error.code == "model_not_found" or error.param == "model" or NO_MODEL.search(words):
-            return BackendMisconfigured(f"{self.service} has no such model: {self.quote(words)}")
+            text = f"{self.service} has no such model{self.assistant}: {self.quote(words)}"
+            return BackendMisconfigured(text)
         if NO_SUCH_ADDRESS.search(words) or not isinstance(error.body, dict):
             text = f"{self.service} does not know this address. Check {self.address_setting}."
             return BackendMisconfigured(text)
@@ -223,7 +233,10 @@ class ErrorTable:
             return BackendRefused(f"{self.service} will not answer this: {self.quote(words)}")
         if root not in WITH_THE_TURN or BAD_PARAMETER.search(words):
             named = f"the parameter {error.param!r}" if error.param else "a parameter"
-            text = f"{self.service} does not take {named} as it is set: {self.quote(words)}"
+            text = (
+                f"{self.service} does not take {named} as it is set{self.assistant}: "
+                f"{self.quote(words)}"
+            )
             return BackendMisconfigured(text)
         return BackendRefused(f"{self.service} refused: {self.quote(words)}")
 

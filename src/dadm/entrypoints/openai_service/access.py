@@ -53,7 +53,9 @@ class Access:
             return None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if not token:
-            return RequestRefused(UNAUTHORIZED, "Send a token: the header Authorization with the scheme Bearer.")
+            return RequestRefused(
+                UNAUTHORIZED, "Send a token: the header Authorization with the scheme Bearer."
+            )
         if scheme.lower() != "bearer" or not self._is_known(token.strip()):
             return RequestRefused(UNAUTHORIZED, "This token is not one of the service's tokens.")
         return None

@@ -44,6 +44,13 @@ class Story:
     without_thread: str = ""
 
 
+def untimely_end(status: int) -> str:
+    """Say how a life ended that had not finished; `status` is negative for a signal."""
+    if status < 0:
+        return f"The demo's program was ended from outside, by signal {-status}. Start it again."
+    return "The demo's program ended before its time; its messages above say why."
+
+
 class Demo:
     """Plays the demo and shows it on a console."""
 
@@ -120,8 +127,7 @@ class Demo:
         except TimeoutError as error:
             msg = f"The demo's program did not do its part within {LIFE_SECONDS} seconds."
             raise OutcomeUnknown(msg) from error
-        msg = "The demo's program ended before its time; its messages above say why."
-        raise OutcomeUnknown(msg)
+        raise OutcomeUnknown(untimely_end(await process.wait()))
 
     def _take_in(self, event: Mapping[str, Any]) -> None:
         story = self._story
