@@ -33,25 +33,28 @@ from dadm.ports.store import (
 FIND_SCOPE = "SELECT id FROM scopes WHERE engine = ? AND tenant = ? AND name = ?"
 ADD_SCOPE = "INSERT INTO scopes (engine, tenant, name) VALUES (?, ?, ?)"
 ADD_THREAD = "INSERT INTO threads (scope, assistant, state, created_at) VALUES (?, ?, 'open', ?)"
-AHEAD = """SELECT count(*) FROM turns
-    WHERE thread = ? AND state = 'planned' AND ticket < ? AND ticket_expires_at > ?"""
-PLAN = """INSERT INTO turns (thread, scope, task_id, state, ticket, ticket_expires_at,
-    content_digest, element_id, process_definition, created_at)
-    VALUES (?, ?, ?, 'planned', ?, ?, ?, ?, ?, ?)"""
-RENEW = """UPDATE turns SET state = ?, sequence = ?, ticket = ?, ticket_expires_at = ?,
-    content_digest = ?, element_id = ?, process_definition = ?,
+AHEAD_AND_OPEN = """SELECT
+    (SELECT count(*) FROM turns WHERE thread = ?1 AND state = 'planned'
+        AND ticket < ?2 AND ticket_expires_at > ?3),
+    EXISTS (SELECT 1 FROM turns WHERE thread = ?1 AND state IN ('submitted', 'unknown'))"""
+ADD_TURN = """INSERT INTO turns (state, sequence, ticket, ticket_expires_at, fence,
+    content_digest, element_id, process_definition, assistant_version, answer_schema,
+    generation, attempts, thread, scope, task_id, created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+CHANGE_TURN = """UPDATE turns SET state = ?, sequence = ?, ticket = ?, ticket_expires_at = ?,
+    fence = ?, content_digest = ?, element_id = ?, process_definition = ?,
+    assistant_version = ?, answer_schema = ?, generation = ?, attempts = ?,
     refusal_code = NULL, refusal_reason = NULL,
     input_tokens = 0, output_tokens = 0, cached_tokens = 0, reported = 0, settled_at = NULL
     WHERE id = ?"""
-DRAW_TICKET = "UPDATE threads SET last_ticket = ? WHERE id = ?"
-GRANT = """UPDATE threads SET last_ticket = ?, lease_owner = ?, lease_expires_at = ?, fence = ?
-    WHERE id = ?"""
-SUBMIT = """UPDATE turns SET state = 'submitted', sequence = ?, fence = ?,
-    assistant_version = ?, answer_schema = ?, generation = ?, attempts = ? WHERE id = ?"""
-COUNT_TURN = "UPDATE threads SET turn_count = ? WHERE id = ?"
+CHANGE_THREAD = """UPDATE threads SET turn_count = ?, last_ticket = ?, lease_owner = ?,
+    lease_expires_at = ?, fence = ? WHERE id = ?"""
 ADD_ATTEMPT = """INSERT INTO attempts
     (turn, number, thread, generation, item_before, shown, sent_at, prompt)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+
+NOT_WRITTEN = TurnRef(0)
+"""Stands for the number of a turn that has none yet."""
 
 
 class Claiming:
@@ -101,38 +104,19 @@ class Claiming:
         return self._connection.execute(ADD_SCOPE, values).lastrowid or 0
 
     def _plan(self, thread: StandingThread, request: ClaimRequest) -> StandingTurn:
-        """Write down a turn that was not known, with the thread's next ticket."""
-        key = request.turn
-        owner = thread.thread.key
-        if (key.engine, key.tenant, key.scope) == (owner.engine, owner.tenant, owner.scope):
-            scope = thread.scope
-        else:
-            scope = self._scope_or_new(key.engine, key.tenant, key.scope)
+        """Think of a turn that was not known, with the thread's next ticket."""
         thread.last_ticket += 1
-        expires_at = later(self.now, request.ticket_seconds)
-        content = (request.content_digest, request.element_id, request.process_definition)
-        planned = self._connection.execute(
-            PLAN,
-            (
-                thread.thread.ref,
-                scope,
-                key.task_id,
-                thread.last_ticket,
-                expires_at,
-                *content,
-                self.now,
-            ),
-        )
         turn = Turn(
-            ref=TurnRef(planned.lastrowid or 0),
+            ref=NOT_WRITTEN,
             thread=thread.thread.ref,
-            key=key,
+            key=request.turn,
             state=TurnState.PLANNED,
             content_digest=request.content_digest,
             element_id=request.element_id,
             process_definition=request.process_definition,
             created_at=instant(self.now),
         )
+        expires_at = later(self.now, request.ticket_seconds)
         return StandingTurn(turn, thread.last_ticket, expires_at, fence=0)
 
     def _renew(self, thread: StandingThread, turn: StandingTurn, request: ClaimRequest) -> None:
@@ -155,53 +139,51 @@ class Claiming:
                 is_reported=False,
                 settled_at=None,
             )
-        self._connection.execute(
-            RENEW,
-            (
-                turn.turn.state,
-                turn.turn.sequence,
-                turn.ticket,
-                turn.ticket_expires_at,
-                turn.turn.content_digest,
-                turn.turn.element_id,
-                turn.turn.process_definition,
-                turn.turn.ref,
-            ),
-        )
 
     def _take(self, thread: StandingThread, turn: StandingTurn, request: ClaimRequest) -> Claim:
         """Grant the thread if it is free for this turn, and submit the turn if it can be."""
-        ref = thread.thread.ref
-        ahead = 0
-        if turn.turn.state is TurnState.PLANNED:
-            (ahead,) = self._connection.execute(AHEAD, (ref, turn.ticket, self.now)).fetchone()
+        values = (thread.thread.ref, turn.ticket, self.now)
+        ahead, is_one_open = self._connection.execute(AHEAD_AND_OPEN, values).fetchone()
+        if turn.turn.state is not TurnState.PLANNED:
+            ahead = 0
         is_held = thread.held_by_another(request.owner, self.now)
         if is_held or (ahead and thread.lease_owner != request.owner):
-            self._connection.execute(DRAW_TICKET, (thread.last_ticket, ref))
+            self._write_turn(thread, turn)
+            self._write_thread(thread)
             return Queued(
                 turn=turn.turn.ref,
                 ticket=turn.ticket,
                 ahead=ahead,
                 lease_remaining_seconds=thread.remaining_seconds(self.now) if is_held else 0.0,
             )
-        lease = self.grant(thread, request.owner, request.lease_seconds)
-        found_open = open_turn(self._connection, ref)
-        if request.submission is not None:
-            if turn.is_submitted_under(lease):
-                return self.submitted_already(lease, thread, turn)
-            if found_open is None and matches(thread.thread, turn.turn, request.submission):
-                return self.write_submission(lease, thread, turn, request.submission)
-        return Granted(lease=lease, thread=thread.thread, turn=turn.turn, open_turn=found_open)
+        lease = self._grant(thread, request.owner, request.lease_seconds)
+        asks = request.submission
+        if asks and not is_one_open and matches(thread.thread, turn.turn, asks):
+            return self.write_submission(lease, thread, turn, asks)
+        self._write_turn(thread, turn)
+        self._write_thread(thread)
+        if asks and turn.is_submitted_under(lease):
+            return self.submitted_already(lease, thread, turn)
+        return Granted(
+            lease=lease,
+            thread=thread.thread,
+            turn=turn.turn,
+            open_turn=open_turn(self._connection, lease.thread) if is_one_open else None,
+        )
 
-    def grant(self, thread: StandingThread, owner: str, lease_seconds: float) -> Lease:
+    def take_thread(self, thread: StandingThread, owner: str, lease_seconds: float) -> Lease:
+        """Give `owner` the thread, durably."""
+        lease = self._grant(thread, owner, lease_seconds)
+        self._write_thread(thread)
+        return lease
+
+    def _grant(self, thread: StandingThread, owner: str, lease_seconds: float) -> Lease:
         """Give `owner` the thread; the fence rises unless it is the owner's already."""
         if thread.lease_owner != owner:
             thread.fence += 1
         thread.lease_owner = owner
-        expires_at = later(self.now, lease_seconds)
-        ref = thread.thread.ref
-        self._connection.execute(GRANT, (thread.last_ticket, owner, expires_at, thread.fence, ref))
-        return Lease(thread=ref, owner=owner, fence=thread.fence)
+        thread.lease_expires_at = later(self.now, lease_seconds)
+        return Lease(thread=thread.thread.ref, owner=owner, fence=thread.fence)
 
     def submitted_already(
         self, lease: Lease, thread: StandingThread, turn: StandingTurn
@@ -217,36 +199,68 @@ class Claiming:
         live = thread.thread.live
         if live is None:
             raise ThreadConflict
-        ref = turn.turn.ref
-        asked_thread = replace(thread.thread, turn_count=thread.thread.turn_count + 1)
-        asked = replace(
+        thread.thread = replace(thread.thread, turn_count=thread.thread.turn_count + 1)
+        turn.fence = lease.fence
+        turn.turn = replace(
             turn.turn,
             state=TurnState.SUBMITTED,
-            sequence=asked_thread.turn_count,
+            sequence=thread.thread.turn_count,
             prompt=storable(submission.prompt),
             answer_schema=submission.answer_schema,
             assistant_version=submission.assistant_version,
             generation=live.number,
             attempts=turn.turn.attempts + 1,
         )
-        content = (asked.assistant_version, schema_text(asked.answer_schema))
-        attempted = (asked.generation, asked.attempts)
-        self._connection.execute(SUBMIT, (asked.sequence, lease.fence, *content, *attempted, ref))
-        self._connection.execute(COUNT_TURN, (asked.sequence, lease.thread))
+        self._write_turn(thread, turn)
+        self._write_thread(thread)
+        asked = turn.turn
         conversation = (lease.thread, live.number, live.last_item_id)
         shown = shown_text(submission.shown)
         self._connection.execute(
-            ADD_ATTEMPT, (ref, asked.attempts, *conversation, shown, self.now, asked.prompt)
+            ADD_ATTEMPT,
+            (asked.ref, asked.attempts, *conversation, shown, self.now, asked.prompt),
         )
         attempt = Attempt(
-            ref=attempt_ref(ref, asked.attempts),
-            turn=ref,
+            ref=attempt_ref(asked.ref, asked.attempts),
+            turn=asked.ref,
             number=asked.attempts,
             generation=live.number,
             item_before=live.last_item_id,
             sent_at=instant(self.now),
         )
-        return Submitted(lease=lease, thread=asked_thread, turn=asked, attempt=attempt)
+        return Submitted(lease=lease, thread=thread.thread, turn=asked, attempt=attempt)
+
+    def _write_turn(self, thread: StandingThread, turn: StandingTurn) -> None:
+        """Write a turn down as it stands; a new one gets its number by this."""
+        what = turn.turn
+        values = (
+            *(what.state, what.sequence, turn.ticket, turn.ticket_expires_at, turn.fence),
+            *(what.content_digest, what.element_id, what.process_definition),
+            *(what.assistant_version, schema_text(what.answer_schema)),
+            *(what.generation, what.attempts),
+        )
+        if what.ref != NOT_WRITTEN:
+            self._connection.execute(CHANGE_TURN, (*values, what.ref))
+            return
+        key, owner = what.key, thread.thread.key
+        if (key.engine, key.tenant, key.scope) == (owner.engine, owner.tenant, owner.scope):
+            scope = thread.scope
+        else:
+            scope = self._scope_or_new(key.engine, key.tenant, key.scope)
+        written = self._connection.execute(
+            ADD_TURN, (*values, what.thread, scope, key.task_id, self.now)
+        )
+        turn.turn = replace(what, ref=TurnRef(written.lastrowid or 0))
+
+    def _write_thread(self, thread: StandingThread) -> None:
+        """Write down what a claim changes of a thread."""
+        self._connection.execute(
+            CHANGE_THREAD,
+            (
+                *(thread.thread.turn_count, thread.last_ticket, thread.lease_owner),
+                *(thread.lease_expires_at, thread.fence, thread.thread.ref),
+            ),
+        )
 
 
 def matches(thread: Thread, turn: Turn, submission: Submission) -> bool:

@@ -19,7 +19,8 @@ class SqliteDatabase:
 
     A job is a function of the connection. One that writes runs in a transaction with whatever
     else waits, but apart from it: if it raises, what it changed is undone and the others are
-    not touched. Its result is given when the commit is on disk.
+    not touched. Its result is given when the commit is on disk. It may be done anew, so it
+    changes nothing but the database.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,17 +87,36 @@ async def open_sqlite(path: Path | str) -> AsyncIterator[SqliteDatabase]:
 
 def commit_together(connection: sqlite3.Connection, batch: Batch) -> None:
     """Do jobs in one transaction, each undone by itself if it fails; results count once durable."""
+    wanted = [job for job in batch if not job.done.cancelled()]
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for job in batch:
-            if not job.done.cancelled():
+        if not all(do_or_change_nothing(connection, job) for job in wanted):
+            # Rare enough that savepoints, which cost as much as a step itself, are not set before.
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            for job in wanted:
                 do_apart(connection, job)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.rollback()
-        for job in batch:
+        for job in wanted:
             job.error = job.error or error
+
+
+def do_or_change_nothing(connection: sqlite3.Connection, job: Job) -> bool:
+    """Do one job; False if it failed after it had changed something.
+
+    Raises:
+        sqlite3.Error: The whole transaction is lost.
+    """
+    changes_before = connection.total_changes
+    job.do(connection)
+    if not connection.in_transaction:
+        # SQLite itself gave it up (disk full, say); the next job would be committed alone.
+        message = f"the transaction was given up: {job.error}"
+        raise sqlite3.OperationalError(message)
+    return job.error is None or connection.total_changes == changes_before
 
 
 def do_apart(connection: sqlite3.Connection, job: Job) -> None:
@@ -106,11 +126,9 @@ def do_apart(connection: sqlite3.Connection, job: Job) -> None:
         sqlite3.Error: The whole transaction is lost.
     """
     connection.execute("SAVEPOINT job")
-    try:
-        job.result = job.work(connection)
-    except Exception as error:  # noqa: BLE001 - handed to whoever waits for this job
-        job.error = error
-        # Where SQLite itself gave up the transaction (disk full, say), this raises.
+    job.do(connection)
+    if job.error is not None:
+        # Where SQLite itself gave up the transaction, this raises.
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
 
@@ -120,19 +138,10 @@ def read_together(connection: sqlite3.Connection, batch: Batch) -> None:
     try:
         connection.execute("BEGIN")
         for job in batch:
-            read_apart(connection, job)
+            job.do(connection)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.rollback()
         for job in batch:
-            if job.result is None:
-                job.error = job.error or error
-
-
-def read_apart(connection: sqlite3.Connection, job: Job) -> None:
-    """Do one job that reads."""
-    try:
-        job.result = job.work(connection)
-    except Exception as error:  # noqa: BLE001 - handed to whoever waits for this job
-        job.error = error
+            job.error = job.error or error

@@ -8,7 +8,7 @@ from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import NO_SHOWN, shown_map, shown_text, turn_and_number
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
-from dadm.adapters.stores.sqlite.reading import StandingTurn, leased, turn_of_lease
+from dadm.adapters.stores.sqlite.reading import StandingTurn, check_lease, turn_of_lease
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
 from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement
@@ -104,7 +104,7 @@ def settle(
     standing = turn_of_lease(connection, lease, ref)
     turn = standing.turn
     if not (turn.state.is_settled and standing.fence == lease.fence):
-        leased(connection, lease)
+        check_lease(connection, lease)
         match settlement:
             case AnswerSettlement():
                 turn = answer(connection, lease, turn, settlement)
@@ -199,7 +199,7 @@ def replan(
     """Take an open turn back to planned; without its lease it gives up its place too."""
     standing = turn_of_lease(connection, lease, ref)
     if not (standing.turn.state is TurnState.PLANNED and standing.fence == lease.fence):
-        leased(connection, lease)
+        check_lease(connection, lease)
         if not standing.turn.state.is_open:
             raise ThreadConflict
         connection.execute(REPLAN, (lease.fence, ref))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dadm.adapters.stores.rows.threads import GENERATION
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import microseconds_now
-from dadm.adapters.stores.sqlite.reading import ROWS, leased, thread_of_ref
+from dadm.adapters.stores.sqlite.reading import ROWS, check_lease, thread_of_ref
 from dadm.domain.errors import ThreadConflict, UnknownThread
 from dadm.domain.thread import (
     BackendIdentity,
@@ -103,7 +103,7 @@ def of_number(connection: sqlite3.Connection, lease: Lease, number: int) -> Gene
     Raises:
         ThreadConflict: The lease does not stand, or there is no such generation.
     """
-    leased(connection, lease)
+    check_lease(connection, lease)
     row = connection.execute(ONE, (lease.thread, number)).fetchone()
     if row is None:
         raise ThreadConflict

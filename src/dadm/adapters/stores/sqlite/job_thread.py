@@ -23,6 +23,14 @@ class Job:
     result: Any = None
     error: BaseException | None = None
 
+    def do(self, connection: sqlite3.Connection) -> None:
+        """Do the work, and note its result or its error in the place of an earlier one."""
+        self.error = None
+        try:
+            self.result = self.work(connection)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for this job
+            self.error = error
+
     def tell(self) -> None:
         """Let whoever waits know; only in the event loop's own thread."""
         if self.done.done():

@@ -59,7 +59,7 @@ def lease_thread(
     refuse_unusable(standing.thread.state)
     if standing.held_by_another(owner, claiming.now):
         return ThreadHeld(lease_remaining_seconds=standing.remaining_seconds(claiming.now))
-    lease = claiming.grant(standing, owner, lease_seconds)
+    lease = claiming.take_thread(standing, owner, lease_seconds)
     return ThreadGranted(
         lease=lease,
         thread=standing.thread,

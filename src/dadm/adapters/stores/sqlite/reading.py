@@ -30,6 +30,7 @@ THREAD_OF_KEY = f"""{SELECT_THREAD}
     WHERE s.engine = ? AND s.tenant = ? AND s.name = ? AND t.assistant = ?
       AND t.state <> 'erased'"""
 THREAD_OF_REF = f"{SELECT_THREAD} WHERE t.id = ?"
+STANDS = "SELECT 1 FROM threads WHERE id = ? AND lease_owner = ? AND fence = ?"
 SELECT_TURN = f"SELECT {TURN}, u.ticket, u.ticket_expires_at, u.fence FROM {TURNS}"  # noqa: S608
 TURN_OF_KEY = f"""{SELECT_TURN}
     WHERE z.engine = ? AND z.tenant = ? AND z.name = ? AND u.task_id = ?"""
@@ -138,6 +139,16 @@ def open_turn(connection: sqlite3.Connection, thread: ThreadRef) -> OpenTurn | N
 def latest_attempt(connection: sqlite3.Connection, turn: TurnRef) -> Attempt:
     """Read the latest attempt of a turn that was submitted."""
     return ROWS.attempt(connection.execute(LATEST_ATTEMPT, (turn,)).fetchone())
+
+
+def check_lease(connection: sqlite3.Connection, lease: Lease) -> None:
+    """Let only a lease pass that stands.
+
+    Raises:
+        ThreadConflict: It does not.
+    """
+    if connection.execute(STANDS, (lease.thread, lease.owner, lease.fence)).fetchone() is None:
+        raise ThreadConflict
 
 
 def leased(connection: sqlite3.Connection, lease: Lease) -> StandingThread:
