@@ -1,6 +1,7 @@
 """How PostgreSQL is spoken to, and what its failures are called."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -8,17 +9,20 @@ import pytest
 
 from dadm.adapters.stores.postgres import PostgresDatabase, PostgresStore, open_postgres
 from dadm.adapters.stores.postgres.failures import address_of, ours
-from dadm.domain.errors import StoreMisconfigured, StoreUnavailable, ThreadConflict
+from dadm.domain.errors import StoreMisconfigured, StoreUnavailable, ThreadClosed, ThreadConflict
+from dadm.domain.thread import ConversationId, GenerationReason
+from dadm.ports.store import Claim, Queued
 from tests.contracts.stores import (
     AT_ONCE,
+    HERE,
     LONG,
     StoreUnderTest,
     answer,
+    granted,
     request,
     submission,
     submitted,
     thread_key,
-    turn_key,
 )
 
 NOBODY_LISTENS = "postgresql://user:secret@127.0.0.1:1/dadm"
@@ -149,32 +153,105 @@ async def test_a_step_of_the_protocol_is_one_statement_without_a_reset(postgres_
     assert len(sent) == 5
 
 
-@pytest.mark.postgres
-async def test_a_claim_sees_what_happened_while_it_waited_for_the_thread(
-    postgres_url: str,
-) -> None:
+SETTLE = "SELECT settle_1($1, $2, $3, $4, false, 'A', 'item_1', false, NULL, NULL, 0, 0, 0)"
+EXTEND = "UPDATE threads SET lease_expires_at = now() + interval '1 hour'"
+CHANGE = "SELECT change_generation_1($1, $2, $3, $4, $5)"
+SOMEBODY_WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+
+async def claim_meanwhile(
+    database: PostgresDatabase, given: StoreUnderTest, after: int, change: str, *values: object
+) -> Claim:
+    """Claim a thread while another session changes something about it, and only then commits."""
+    async with asyncio.TaskGroup() as tasks, database.transaction() as connection:
+        await connection.execute(change, *values)
+        waiting = tasks.create_task(
+            given.store.claim(request("late", asks=submission(after=after)))
+        )
+        while not await database.row(SOMEBODY_WAITS):
+            pass
+    return waiting.result()
+
+
+@pytest.fixture
+async def contended(postgres_url: str) -> AsyncIterator[tuple[PostgresDatabase, StoreUnderTest]]:
     async def put(*_: object) -> None:
         raise NotImplementedError
 
     async with open_postgres(postgres_url, connections=3) as database:
-        store = PostgresStore(database)
-        given = StoreUnderTest(store, put)
+        given = StoreUnderTest(PostgresStore(database), put)
         await given.ready()
-        taken = await given.submit("t1")
-        await store.extend(taken.lease, lease_seconds=AT_ONCE)
+        yield database, given
 
-        async with asyncio.TaskGroup() as tasks, database.transaction() as connection:
-            await connection.execute("SELECT 1 FROM threads FOR UPDATE")
-            waiting = tasks.create_task(store.claim(request("t2", asks=submission(after=1))))
-            while not await database.row(
-                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            ):
-                pass
-            await connection.execute(
-                "SELECT settle_1($1, $2, $3, $4, false, 'A', 'item_1', false, NULL, NULL, 0, 0, 0)",
-                *(taken.lease.thread, taken.lease.owner, taken.lease.fence, taken.turn.ref),
-            )
 
-        claim = submitted(waiting.result())
-        assert claim.attempt.item_before == "item_1"
-        assert (await store.look_up(thread_key(), turn_key("t1"))).turn is not None
+@pytest.mark.postgres
+async def test_a_claim_sees_the_answer_that_came_while_it_waited(
+    contended: tuple[PostgresDatabase, StoreUnderTest],
+) -> None:
+    database, given = contended
+    taken = await given.submit("t1")
+    await given.store.extend(taken.lease, lease_seconds=AT_ONCE)
+    lease = (taken.lease.thread, taken.lease.owner, taken.lease.fence)
+
+    claim = await claim_meanwhile(database, given, 1, SETTLE, *lease, taken.turn.ref)
+
+    assert submitted(claim).attempt.item_before == "item_1"
+
+
+@pytest.mark.postgres
+async def test_a_claim_sees_the_lease_that_was_extended_while_it_waited(
+    contended: tuple[PostgresDatabase, StoreUnderTest],
+) -> None:
+    database, given = contended
+    await given.lease(owner="somebody", seconds=AT_ONCE)
+
+    claim = await claim_meanwhile(database, given, 0, EXTEND)
+
+    assert isinstance(claim, Queued)
+    assert claim.lease_remaining_seconds > 3000
+
+
+@pytest.mark.postgres
+async def test_a_claim_sees_the_conversation_that_was_left_while_it_waited(
+    contended: tuple[PostgresDatabase, StoreUnderTest],
+) -> None:
+    database, given = contended
+    holder = await given.lease(owner="somebody", seconds=AT_ONCE)
+    lease = (holder.lease.thread, holder.lease.owner, holder.lease.fence)
+
+    claim = await claim_meanwhile(database, given, 0, CHANGE, *lease, 1, "retired")
+
+    assert granted(claim).thread.live is None
+
+
+@pytest.mark.postgres
+async def test_a_claim_sees_the_conversation_that_went_live_while_it_waited(
+    contended: tuple[PostgresDatabase, StoreUnderTest],
+) -> None:
+    database, given = contended
+    holder = await given.lease(owner="somebody", seconds=AT_ONCE)
+    await given.store.note_conversation(
+        holder.lease.thread,
+        identity=HERE,
+        conversation_id=ConversationId("conv_next"),
+        reason=GenerationReason.FENCED,
+        opened_from=0,
+        opened_to=0,
+    )
+    lease = (holder.lease.thread, holder.lease.owner, holder.lease.fence)
+
+    claim = await claim_meanwhile(database, given, 0, CHANGE, *lease, 2, "live")
+
+    assert granted(claim).thread.thread_id == "conv_next"
+
+
+@pytest.mark.postgres
+async def test_a_claim_sees_the_scope_that_ended_while_it_waited(
+    contended: tuple[PostgresDatabase, StoreUnderTest],
+) -> None:
+    database, given = contended
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await claim_meanwhile(database, given, 0, "UPDATE threads SET state = 'closed'")
+
+    assert [type(error) for error in caught.value.exceptions] == [ThreadClosed]
