@@ -308,9 +308,15 @@ def _simulated_script(path: Path) -> "Scripted":
 
 @asynccontextmanager
 async def open_simulated_openai(
-    settings: Settings, *, answers: Literal["echo", "script", "local"], switches: Mapping[str, Any]
+    settings: Settings,
+    *,
+    answers: Literal["echo", "script", "local"],
+    switches: Mapping[str, Any],
+    api_keys: Sequence[str] = (),
 ) -> AsyncIterator[Callable[[Any, Any, Any], Awaitable[None]]]:
     """Give OpenAI's API as an ASGI application, with no model, a script or the local model behind.
+
+    It takes any key, unless `api_keys` names those that it knows.
 
     Raises:
         SettingsError: There is no such switch, or the script cannot be followed.
@@ -325,7 +331,7 @@ async def open_simulated_openai(
             responder = openai.FromModel(model.generate)
         elif answers == "script" and settings.scripted.script is not None:
             responder = _simulated_script(settings.scripted.script)
-        simulated = openai.SimulatedOpenAI(responder)
+        simulated = openai.SimulatedOpenAI(responder, api_keys=api_keys or None)
         try:
             simulated.switch(**switches)
         except openai.UnknownAnswer as error:

@@ -176,7 +176,10 @@ async def test_the_simulated_openai_answers_by_its_script(
     async with asyncio.TaskGroup() as group:
         group.create_task(
             programs.simulate_openai(
-                settings_of(scripted={"script": script}), answers="script", switches={}
+                settings_of(scripted={"script": script}),
+                answers="script",
+                switches={},
+                api_keys=(),
             )
         )
         address = await address_in(caplog)
@@ -188,3 +191,26 @@ async def test_the_simulated_openai_answers_by_its_script(
     assert (answer["type"], answer["text"]) == ("output_text", "Tom.")
     assert (refusal["type"], refusal["refusal"]) == ("refusal", "Not this.")
     assert f"Set OPENAI_BASE_URL={address}/v1" in caplog.text
+
+
+async def test_the_simulated_openai_refuses_a_key_that_it_was_not_told(
+    stop: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            programs.simulate_openai(
+                settings_of(), answers="echo", switches={}, api_keys=("right",)
+            )
+        )
+        async with httpx2.AsyncClient(base_url=await address_in(caplog)) as client:
+            statuses = [
+                (
+                    await client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+                ).status_code
+                for key in ("right", "wrong")
+            ]
+        stop.set()
+
+    assert statuses == [200, 401]

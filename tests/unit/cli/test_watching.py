@@ -78,6 +78,16 @@ async def test_each_place_is_told_once_until_the_end() -> None:
     assert told == ["waits at Frame", "waits at A, B", "goes on"]
 
 
+async def test_whoever_waits_long_in_one_place_is_told_what_may_be_missing() -> None:
+    ended = standing(state=InstanceState.COMPLETED)
+    looks = [standing("Frame")] * (2 * watching.STILL_PAUSES)
+
+    _, told = await watched(*looks, ended)
+
+    assert told[0] == "waits at Frame"
+    assert [("dadm run" in line) for line in told[1:]] == [True]
+
+
 async def test_a_cancelled_instance_is_a_refusal() -> None:
     with pytest.raises(EngineRejected, match="p1 was cancelled"):
         await watched(standing("Frame"), standing(state=InstanceState.CANCELLED))

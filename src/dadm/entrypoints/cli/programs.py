@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -192,16 +192,23 @@ def _announce(
 
 
 async def simulate_openai(
-    settings: Settings, *, answers: Literal["echo", "script", "local"], switches: Mapping[str, Any]
+    settings: Settings,
+    *,
+    answers: Literal["echo", "script", "local"],
+    switches: Mapping[str, Any],
+    api_keys: Sequence[str],
 ) -> None:
     """Serve OpenAI's API, simulated, until the program is told to stop."""
     with closing(_listener(settings)) as listener:
         async with (
             stop_on_signals() as stop,
-            bootstrap.open_simulated_openai(settings, answers=answers, switches=switches) as app,
+            bootstrap.open_simulated_openai(
+                settings, answers=answers, switches=switches, api_keys=api_keys
+            ) as app,
         ):
             address = address_of(listener)
-            LOGGER.info("Set OPENAI_BASE_URL=%s/v1 and any OPENAI_API_KEY to use it", address)
+            key = "a known" if api_keys else "any"
+            LOGGER.info("Set OPENAI_BASE_URL=%s/v1 and %s OPENAI_API_KEY to use it", address, key)
             await serve(
                 app,
                 listener,

@@ -134,6 +134,14 @@ def simulate_openai(
             help="Answer an open question about OpenAI's API otherwise. Repeatable.",
         ),
     ] = None,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--api-key",
+            metavar="KEY",
+            help="A key that it knows; without one it takes any. Repeatable.",
+        ),
+    ] = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
 ) -> None:
@@ -155,7 +163,8 @@ def simulate_openai(
         log__format=log_format,
     )
     switches = _switches(switch or ())
-    run_program(settings, simulate(settings, answers=answers, switches=switches), is_quiet=False)
+    program = simulate(settings, answers=answers, switches=switches, api_keys=api_key or ())
+    run_program(settings, program, is_quiet=False)
 
 
 def _switches(given: Sequence[str]) -> dict[str, object]:

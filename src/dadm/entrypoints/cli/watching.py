@@ -8,6 +8,9 @@ from dadm.ports.engine import InstanceState, ProcessInstance, ProcessRuntime
 
 PAUSE_SECONDS = 0.2
 
+STILL_PAUSES = 50
+"""After how many pauses in one place (ten seconds) people are told what may be missing."""
+
 
 async def watch(
     engine: ProcessRuntime, instance_id: str, tell: Callable[[str], None]
@@ -21,10 +24,14 @@ async def watch(
         UnknownProcess: There is no such instance.
     """
     stood: tuple[str, ...] = ()
+    pauses = 0
     while True:
         instance = await engine.instance(instance_id)
+        pauses += 1
+        if pauses == STILL_PAUSES:
+            tell("still there: AI tasks are worked by `dadm run` or `dadm work`; does one run?")
         if instance.waiting_at != stood and instance.state is InstanceState.ACTIVE:
-            stood = instance.waiting_at
+            stood, pauses = instance.waiting_at, 0
             tell(f"waits at {', '.join(stood)}" if stood else "goes on")
         match instance.state:
             case InstanceState.COMPLETED:
