@@ -17,6 +17,7 @@ NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
     SELECT turn, number, ? FROM attempts WHERE turn = ? AND number = ?
     ON CONFLICT DO NOTHING"""
 COMPLETE = """UPDATE turns SET state = 'completed', fence = ?, recovered = ?, settled_at = ?,
+    ticket_expires_at = NULL,
     input_tokens = ?, output_tokens = ?, cached_tokens = ? WHERE id = ?"""
 WRITE_ANSWER = "INSERT INTO answers (turn, text) VALUES (?, ?)"
 COUNT_ANSWER = """UPDATE threads SET exchange_count = exchange_count + 1, last_turn_at = ?,

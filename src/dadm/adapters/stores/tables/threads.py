@@ -99,20 +99,30 @@ Index(
     **only_where("state = 'live'"),
 )
 
+# Fixed widths first: PostgreSQL pads them wherever they come behind a text.
 turns = Table(
     "turns",
     metadata,
     row_number(),
     Column("thread", NUMBER, ForeignKey("threads.id"), nullable=False),
     Column("scope", NUMBER, ForeignKey("scopes.id"), nullable=False),
-    words("task_id"),
-    words("state"),
-    count("sequence"),
-    Column("ticket", Integer, nullable=False),
-    # NULL once the place was given up.
+    instant("created_at"),
+    instant("settled_at", nullable=True),
+    # NULL once the place was given up, or the turn has its end.
     instant("ticket_expires_at", nullable=True),
+    Column("ticket", Integer, nullable=False),
+    count("sequence"),
     # Of the lease under which the latest decision was made, so that a repeated one is recognised.
     count("fence"),
+    count("generation"),
+    count("attempts"),
+    count("input_tokens"),
+    count("output_tokens"),
+    count("cached_tokens"),
+    flag("recovered"),
+    flag("reported"),
+    words("state"),
+    words("task_id"),
     words("content_digest"),
     words("element_id"),
     words("process_definition"),
@@ -120,15 +130,6 @@ turns = Table(
     Column("answer_schema", Text),
     Column("refusal_code", Text),
     Column("refusal_reason", Text),
-    count("input_tokens"),
-    count("output_tokens"),
-    count("cached_tokens"),
-    count("generation"),
-    count("attempts"),
-    flag("recovered"),
-    flag("reported"),
-    instant("created_at"),
-    instant("settled_at", nullable=True),
     UniqueConstraint("scope", "task_id"),
     one_of("state", TurnState),
     CheckConstraint(

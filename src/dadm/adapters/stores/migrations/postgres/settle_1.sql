@@ -30,6 +30,7 @@ BEGIN
         UPDATE turns SET
             state = CASE WHEN _answer IS NULL THEN 'refused' ELSE 'completed' END,
             fence = _fence, recovered = _is_recovered, settled_at = _now,
+            ticket_expires_at = NULL,
             refusal_code = _code, refusal_reason = _reason,
             input_tokens = _input, output_tokens = _output, cached_tokens = _cached
         WHERE id = _turn_id;
