@@ -108,7 +108,11 @@ class ProcessStore(Protocol):
     """
 
     async def add_definitions(self, stored: Sequence[StoredDefinition]) -> None:
-        """Record new definitions, all or none; a definition id that exists already is an error."""
+        """Record new definitions, all or none.
+
+        Raises:
+            EngineRejected: One has an id, or a key, tenant and version, that is there already.
+        """
         ...
 
     async def latest_definition(self, key: str, *, tenant: str) -> StoredDefinition | None:

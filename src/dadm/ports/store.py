@@ -229,6 +229,8 @@ class Turns(Protocol):
         Raises:
             ThreadConflict: The lease does not stand, another turn is open, the turn is not
                 planned, or the submission does not match the thread's sequence or live generation.
+            ThreadClosed: The thread was closed since it was claimed.
+            ThreadErased: It is being erased by now.
         """
         ...
 
@@ -433,6 +435,10 @@ class ThreadStore(Turns, Leases, Generations, ThreadDirectory, Protocol):
     at most one open turn and one live generation; a conversation id is unique with its backend
     identity; sequences of a thread are unique; every row hangs on its thread's row.
 
-    An adapter is an async context manager: entering connects and applies migrations under a
-    lock (StoreMisconfigured if the schema is newer than the program), leaving closes.
+    Texts come back as they were given, but for NUL and halves of surrogate pairs, which no
+    database takes: each becomes U+FFFD.
+
+    An adapter works on a database that an async context manager opens: entering connects and
+    applies migrations under a lock (StoreMisconfigured if the schema is newer than the program),
+    leaving closes.
     """
