@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dadm.adapters.stores.postgres import open_postgres
+from dadm.adapters.stores.postgres import PostgresDatabase, open_postgres
 from dadm.adapters.stores.sqlite import open_sqlite
 from dadm.domain.errors import ThreadConflict
 
@@ -114,11 +114,18 @@ async def test_sqlite_refuses(sqlite_path: Path, promise: str) -> None:
             await execute(BROKEN[promise].format(now=NOW["sqlite"]))
 
 
+async def fill_postgres(database: PostgresDatabase) -> None:
+    await fill(database.execute, NOW["postgres"])
+    # The rows above brought their own numbers; what follows must not get one of those.
+    for table in ("scopes", "threads", "turns"):
+        await database.one(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 100)")
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize("promise", BROKEN)
 async def test_postgres_refuses(postgres_url: str, promise: str) -> None:
     async with open_postgres(postgres_url, connections=1) as database:
-        await fill(database.execute, NOW["postgres"])
+        await fill_postgres(database)
         with pytest.raises(ThreadConflict):
             await database.execute(BROKEN[promise].format(now=NOW["postgres"]))
 
@@ -139,6 +146,6 @@ async def test_sqlite_allows(sqlite_path: Path, freedom: str) -> None:
 @pytest.mark.parametrize("freedom", ALLOWED)
 async def test_postgres_allows(postgres_url: str, freedom: str) -> None:
     async with open_postgres(postgres_url, connections=1) as database:
-        await fill(database.execute, NOW["postgres"])
+        await fill_postgres(database)
         for statement in ALLOWED[freedom]:
             assert await database.execute(statement.format(now=NOW["postgres"])) == 1

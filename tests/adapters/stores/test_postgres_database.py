@@ -1,6 +1,7 @@
 """How PostgreSQL is spoken to, and what its failures are called."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from tests.contracts.stores import (
     submitted,
     thread_key,
 )
+from tests.databases import command
 
 NOBODY_LISTENS = "postgresql://user:secret@127.0.0.1:1/dadm"
 
@@ -92,6 +94,25 @@ async def test_a_database_that_is_not_there_is_named(postgres_url: str) -> None:
 
 
 @pytest.mark.postgres
+async def test_a_role_that_may_not_make_tables_is_told(
+    postgres_server_url: str, empty_postgres_url: str
+) -> None:
+    role = f"guest_{os.getpid()}"
+    await command(postgres_server_url, f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    given = urlsplit(empty_postgres_url)
+    address = given.netloc.rpartition("@")[2]
+    as_guest = given._replace(netloc=f"{role}:secret@{address}").geturl()
+    try:
+        with pytest.raises(StoreMisconfigured, match="permission denied") as caught:
+            async with open_postgres(as_guest):
+                pass
+    finally:
+        await command(postgres_server_url, f"DROP ROLE {role}")
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.postgres
 async def test_a_connection_that_is_cut_is_replaced(postgres_url: str) -> None:
     async with open_postgres(postgres_url, connections=1) as database:
         with pytest.raises(StoreUnavailable):
@@ -142,6 +163,8 @@ async def test_a_step_of_the_protocol_is_one_statement_without_a_reset(postgres_
         await given.complete("before")
         async with database.transaction() as connection:
             connection.add_query_logger(lambda record: sent.append(record.query))
+        # Loggers are told in the loop's next round.
+        await asyncio.sleep(0)
         sent.clear()
 
         claim = await given.submit("t1")

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,34 @@ async def test_a_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> Non
     with pytest.raises(StoreMisconfigured, match="unable to open"):
         async with open_sqlite(tmp_path):
             pass
+
+
+async def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "dadm.db"
+    only_reading = partial(connect, is_reader=True)
+    monkeypatch.setattr("dadm.adapters.stores.sqlite.opening.connect", only_reading)
+
+    with pytest.raises(StoreMisconfigured, match=r"dadm\.db cannot be used: attempt to write"):
+        async with open_sqlite(path):
+            pass
+
+
+async def test_a_start_waits_for_a_program_that_holds_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dadm.adapters.stores.sqlite.opening.BUSY_SECONDS", 0.05)
+    path = tmp_path / "dadm.db"
+    with closing(connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailable, match=r"dadm\.db is locked"):
+            async with open_sqlite(path):
+                pass
+        other.execute("ROLLBACK")
+
+    async with open_sqlite(path) as database:
+        assert isinstance(database, SqliteDatabase)
 
 
 async def test_missing_folders_are_made(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ async def is_up_to_date(connection: "asyncpg.Connection[asyncpg.Record]") -> boo
 async def write_schema(url: str) -> None:
     """Apply what is missing in one transaction, under a lock."""
     # Half a second of imports that a start with an up-to-date schema does without.
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
 
@@ -86,6 +87,11 @@ async def write_schema(url: str) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=connect_once, poolclass=NullPool
     )
-    async with engine.begin() as alembics:
-        await alembics.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
-        await alembics.run_sync(upgrade)
+    try:
+        async with engine.begin() as alembics:
+            await alembics.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+            await alembics.run_sync(upgrade)
+    except DBAPIError as error:
+        # SQLAlchemy's own error is around that of its adapter, which is around the driver's.
+        driver_s = error.orig and error.orig.__cause__
+        raise driver_s or error from error

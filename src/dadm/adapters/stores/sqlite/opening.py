@@ -1,6 +1,7 @@
 """Connections to a SQLite file, and the file made ready for them."""
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from dadm.adapters.stores.migrations.version import SCHEMA, VERSION_TABLE
 from dadm.domain.errors import StoreMisconfigured, StoreUnavailable
 
 BUSY_SECONDS = 30.0
+LOOK_AGAIN_SECONDS = 0.02
 # Larger than the default, so that fewer bytes are lost behind texts that do not fill a page.
 PAGE_BYTES = 8192
 # What SQLite says where waiting may help; anything else needs a person.
-PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM})
+PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
@@ -38,20 +40,36 @@ def prepare(path: Path) -> None:
         StoreMisconfigured: The file cannot be used: no right to it, no database, a newer schema.
         StoreUnavailable: Others kept it locked all the time.
     """
+    patience_ends = time.monotonic() + BUSY_SECONDS
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(connect(path)) as connection:
-            if not is_up_to_date(connection):
-                write_schema(connection)
+        while not is_prepared(path):
+            if time.monotonic() > patience_ends:
+                message = f"The database {path} is locked by another program."
+                raise StoreUnavailable(message)
+            time.sleep(LOOK_AGAIN_SECONDS)
     except OSError as error:
         message = f"The folder of the database {path} cannot be used: {error.strerror}."
         raise StoreMisconfigured(message) from error
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) in PASSING:
-            message = f"The database {path} is locked by another program: {error}."
-            raise StoreUnavailable(message) from error
         message = f"The database {path} cannot be used: {error}."
         raise StoreMisconfigured(message) from error
+
+
+def is_prepared(path: Path) -> bool:
+    """Bring the schema up to date; False if a lock is in the way that SQLite does not wait for.
+
+    It does not while another program that starts at this moment makes a new file a WAL one.
+    """
+    try:
+        with closing(connect(path)) as connection:
+            if not is_up_to_date(connection):
+                write_schema(connection)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in PASSING:
+            return False
+        raise
+    return True
 
 
 def is_up_to_date(connection: sqlite3.Connection) -> bool:
@@ -67,6 +85,7 @@ def write_schema(connection: sqlite3.Connection) -> None:
     """Apply what is missing of the schema, while everybody else is kept out."""
     # Half a second of imports that a start with an up-to-date schema does without.
     from sqlalchemy import create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
     from sqlalchemy.pool import StaticPool  # noqa: PLC0415
 
     from dadm.adapters.stores.migrations.upgrading import upgrade  # noqa: PLC0415
@@ -75,6 +94,9 @@ def write_schema(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     with engine.connect() as alembics:
-        alembics.exec_driver_sql("BEGIN EXCLUSIVE")
-        upgrade(alembics)
-        alembics.commit()
+        connection.execute("BEGIN EXCLUSIVE")
+        try:
+            upgrade(alembics)
+        except DBAPIError as error:
+            raise error.orig or error from error
+        connection.execute("COMMIT")
