@@ -45,7 +45,7 @@ class PostgresClaims:
         self._database = database
 
     async def look_up(self, thread: ThreadKey, turn: TurnKey) -> Standing:
-        thread_row, turn_row = await self._database.one(
+        thread_row, turn_row = await self._database.one_of_many(
             LOOK_UP,
             *(thread.engine, thread.tenant, thread.scope, thread.assistant),
             *(turn.engine, turn.tenant, turn.scope, turn.task_id),

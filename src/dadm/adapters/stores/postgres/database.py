@@ -1,30 +1,31 @@
 """A PostgreSQL database, spoken to directly: one statement, one round trip."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
 
+from dadm.adapters.stores.postgres.connections import Connection, Connections
 from dadm.adapters.stores.postgres.failures import address_of, translated
+from dadm.adapters.stores.postgres.gathering import Gathering
 from dadm.adapters.stores.postgres.opening import bring_up_to_date, connect_pool
 from dadm.domain.errors import StoreUnavailable
 
-CLOSE_SECONDS = 10.0
-
 
 class PostgresDatabase:
-    """Executes statements on connections from a pool.
+    """Executes statements on connections that are kept at hand.
 
-    A statement is a transaction of its own. Nothing is sent when a connection goes back to the
-    pool: no statement here leaves anything behind in its session.
+    A statement is a transaction of its own. Nothing is sent when a connection goes back: no
+    statement here leaves anything behind in its session.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", address: str) -> None:
-        """Use `pool`; `address` names the database to people, without a password."""
-        self._pool = pool
+    def __init__(self, connections: Connections, address: str) -> None:
+        """Use `connections`; `address` names the database to people, without a password."""
+        self._connections = connections
         self._address = address
+        self._gatherings: dict[str, Gathering] = {}
 
     async def row(self, statement: str, *values: Any) -> asyncpg.Record | None:
         """Execute a statement, and give its first row.
@@ -33,7 +34,7 @@ class PostgresDatabase:
             StoreError: As the database's own error says.
         """
         with translated(self._address):
-            async with self._pool.acquire() as connection:
+            async with self._connections.lend() as connection:
                 return await connection.fetchrow(statement, *values)
 
     async def one(self, statement: str, *values: Any) -> asyncpg.Record:
@@ -47,23 +48,55 @@ class PostgresDatabase:
     async def rows(self, statement: str, *values: Any) -> Sequence[asyncpg.Record]:
         """Execute a statement, and give all its rows."""
         with translated(self._address):
-            async with self._pool.acquire() as connection:
+            async with self._connections.lend() as connection:
                 return await connection.fetch(statement, *values)
 
     async def execute(self, statement: str, *values: Any) -> int:
         """Execute a statement, and give how many rows it changed."""
         with translated(self._address):
-            async with self._pool.acquire() as connection:
+            async with self._connections.lend() as connection:
                 status = await connection.execute(statement, *values)
         return int(status.rpartition(" ")[2])
 
+    async def one_of_many(self, statement: str, *values: Any) -> asyncpg.Record:
+        """Execute a statement that always gives one row, with whoever else waits to execute it.
+
+        Only for one that may be repeated.
+        """
+        if statement not in self._gatherings:
+            self._gatherings[statement] = Gathering(partial(self._rows_of_each, statement))
+        row: asyncpg.Record = await self._gatherings[statement].execute(values)
+        return row
+
+    async def execute_together(self, statement: str, *values: Any) -> None:
+        """Execute a statement that gives nothing, with whoever else waits to execute it.
+
+        Only for one that may be repeated.
+        """
+        if statement not in self._gatherings:
+            self._gatherings[statement] = Gathering(partial(self._execute_each, statement))
+        await self._gatherings[statement].execute(values)
+
+    async def _rows_of_each(
+        self, statement: str, values: Sequence[Sequence[Any]]
+    ) -> Sequence[asyncpg.Record]:
+        with translated(self._address):
+            async with self._connections.lend() as connection:
+                return await connection.fetchmany(statement, values)
+
+    async def _execute_each(
+        self, statement: str, values: Sequence[Sequence[Any]]
+    ) -> Sequence[None]:
+        with translated(self._address):
+            async with self._connections.lend() as connection:
+                await connection.executemany(statement, values)
+        return [None] * len(values)
+
     @asynccontextmanager
-    async def transaction(
-        self,
-    ) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]":
+    async def transaction(self) -> AsyncIterator[Connection]:
         """Keep one connection for several statements, all of which count or none."""
         with translated(self._address):
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with self._connections.lend() as connection, connection.transaction():
                 yield connection
 
 
@@ -83,16 +116,8 @@ async def open_postgres(url: str, *, connections: int = 10) -> AsyncIterator[Pos
     with translated(address):
         await bring_up_to_date(url)
         pool = await connect_pool(url, connections)
+    kept = Connections(pool)
     try:
-        yield PostgresDatabase(pool, address)
+        yield PostgresDatabase(kept, address)
     finally:
-        await close(pool)
-
-
-async def close(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    """Let statements under way end, then close the connections."""
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await pool.close()
-    except TimeoutError:
-        pool.terminate()
+        await kept.close()

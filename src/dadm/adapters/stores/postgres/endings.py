@@ -29,7 +29,7 @@ class PostgresEndings:
         self._database = database
 
     async def note_response(self, attempt: AttemptRef, response_id: str) -> None:
-        await self._database.execute(
+        await self._database.execute_together(
             NOTE_RESPONSE, *turn_and_number(attempt), storable(response_id)
         )
 
@@ -69,7 +69,9 @@ class PostgresEndings:
         )
 
     async def mark_reported(self, turn: TurnKey) -> None:
-        await self._database.execute(REPORT, turn.engine, turn.tenant, turn.scope, turn.task_id)
+        await self._database.execute_together(
+            REPORT, turn.engine, turn.tenant, turn.scope, turn.task_id
+        )
 
 
 def written(settlement: Settlement) -> tuple[Any, ...]:
