@@ -11,7 +11,7 @@ from benchmarks.entrants import Conversations, Entrant
 from benchmarks.places import NewPlace
 from benchmarks.readings import Reading
 
-WARM_UP_TURNS = 2
+WARM_UP_TURNS = 5
 """Of each conversation, not counted: they open connections and prepare statements."""
 
 
