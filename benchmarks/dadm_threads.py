@@ -1,6 +1,5 @@
 """dadm's own store: every call of the turn protocol through the port, nothing left out."""
 
-import hashlib
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from benchmarks import texts
 from benchmarks.readings import LATEST_TURNS, Reading
 from dadm.adapters.stores.postgres import PostgresStore, open_postgres
 from dadm.adapters.stores.sqlite import SqliteStore, open_sqlite
+from dadm.domain.json import digest_of
 from dadm.domain.thread import (
     BackendIdentity,
     ConversationId,
@@ -108,7 +108,7 @@ def request(key: ThreadKey, turn_key: TurnKey, submission: Submission | None) ->
     return ClaimRequest(
         thread=key,
         turn=turn_key,
-        content_digest=hashlib.sha256(turn_key.task_id.encode()).hexdigest(),
+        content_digest=digest_of(turn_key.task_id),
         element_id="Task_Evaluate",
         process_definition="decision",
         owner=f"owner_{uuid.uuid4().hex}",

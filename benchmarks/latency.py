@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.entrants import Conversations, Entrant
-from benchmarks.places import NewPlace, Place
+from benchmarks.places import NewPlace
 from benchmarks.readings import Reading
 
 NEW = 1
@@ -40,7 +40,10 @@ class Latency:
 
 @dataclass(slots=True)
 class Stored:
-    """Bytes in the database for each turn that conversations were filled with."""
+    """Bytes by which the database grew for each turn that the longest conversations are of.
+
+    Others were there before, so that what a database sets aside once is not counted.
+    """
 
     entrant: Entrant
     bytes_per_turn: float
@@ -69,19 +72,21 @@ async def measure_latency(
         for entrant in entrants:
             place = await stack.enter_async_context(new_place())
             opened = await stack.enter_async_context(entrant.opens(place.address))
+            conversations = names_by_length(lengths)
+            await fill(opened, conversations, shorter(lengths))
             before = await place.stored_bytes()
-            conversations = await fill(opened, lengths)
-            turns = sum((length - 1) * len(names) for length, names in conversations.items())
-            stored.append(Stored(entrant, await grown(place, before) / max(1, turns)))
+            turns = await fill(opened, conversations, [max(lengths)])
+            grown = await place.stored_bytes() - before
+            stored.append(Stored(entrant, grown / turns))
             cycles = {length: itertools.cycle(names) for length, names in conversations.items()}
             filled.append(Filled(entrant, opened, cycles))
         measured = await sample(filled, lengths, samples)
     return measured, stored
 
 
-async def fill(opened: Conversations, lengths: Sequence[int]) -> dict[int, list[str]]:
-    """Make conversations whose next turn is the one to measure."""
-    conversations = {
+def names_by_length(lengths: Sequence[int]) -> dict[int, list[str]]:
+    """Name the conversations to be filled, by the turn that is to be measured."""
+    return {
         length: [
             f"{length}-{number}"
             for number in range(max(1, min(MOST_CONVERSATIONS, TURNS_TO_FILL // length)))
@@ -89,19 +94,20 @@ async def fill(opened: Conversations, lengths: Sequence[int]) -> dict[int, list[
         for length in lengths
         if length > NEW
     }
-    await asyncio.gather(
-        *(
-            opened.fill(name, length - 1)
-            for length, names in conversations.items()
-            for name in names
-        )
-    )
-    return conversations
 
 
-async def grown(place: Place, before: int) -> int:
-    """Give by how many bytes a place has grown."""
-    return await place.stored_bytes() - before
+def shorter(lengths: Sequence[int]) -> list[int]:
+    """Give all but the greatest."""
+    return sorted(lengths)[:-1]
+
+
+async def fill(
+    opened: Conversations, conversations: dict[int, list[str]], lengths: Sequence[int]
+) -> int:
+    """Make conversations of these lengths, whose next turn is the one to measure; count turns."""
+    names = [(name, length) for length in lengths for name in conversations.get(length, ())]
+    await asyncio.gather(*(opened.fill(name, length - 1) for name, length in names))
+    return sum(length - 1 for _, length in names)
 
 
 async def sample(filled: Sequence[Filled], lengths: Sequence[int], samples: int) -> list[Latency]:
