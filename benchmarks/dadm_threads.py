@@ -20,13 +20,13 @@ from dadm.domain.thread import (
     Usage,
 )
 from dadm.domain.turn import TurnKey
-from dadm.ports.store import (
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import (
     AnswerSettlement,
     ClaimRequest,
     Granted,
     Submission,
     Submitted,
-    ThreadStore,
 )
 
 CONNECTIONS = 20

@@ -17,7 +17,8 @@ from dadm.domain.thread import (
     Usage,
 )
 from dadm.domain.turn import Refusal, Turn, TurnKey, TurnRef
-from dadm.ports.store import (
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import (
     AnswerSettlement,
     Claim,
     ClaimRequest,
@@ -27,7 +28,6 @@ from dadm.ports.store import (
     Submission,
     Submitted,
     ThreadGranted,
-    ThreadStore,
 )
 
 HERE = BackendIdentity(adapter="scripted", address="http://127.0.0.1:1/v1", account="a|b")

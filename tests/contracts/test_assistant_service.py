@@ -23,7 +23,7 @@ from dadm.domain.task import Selecting, ServiceTask, VariableSelection
 from dadm.domain.thread import Usage
 from dadm.ports.assistant_service import AssistantService, ThreadChange
 from dadm.ports.backend import Question
-from dadm.ports.store import ThreadFilter
+from dadm.ports.store_values import ThreadFilter
 from tests.unit.openai_service.world import ADDRESS, Service, running_service, until
 
 

@@ -10,7 +10,14 @@ from dadm.domain.errors import (
 )
 from dadm.domain.thread import ThreadKey, ThreadState
 from dadm.domain.turn import TurnKey, TurnState
-from dadm.ports.store import Granted, Queued, Recorded, Standing, Submission, Submitted
+from dadm.ports.store_values import (
+    Granted,
+    Queued,
+    Recorded,
+    Standing,
+    Submission,
+    Submitted,
+)
 from tests.contracts.stores import (
     AT_ONCE,
     StoreUnderTest,

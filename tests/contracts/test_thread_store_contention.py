@@ -2,7 +2,7 @@
 
 import asyncio
 
-from dadm.ports.store import Granted, Queued, Recorded, Submitted
+from dadm.ports.store_values import Granted, Queued, Recorded, Submitted
 from tests.contracts.stores import (
     StoreUnderTest,
     answer,

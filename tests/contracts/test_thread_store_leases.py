@@ -5,7 +5,7 @@ import pytest
 from dadm.domain.errors import ThreadClosed, ThreadConflict, ThreadErased
 from dadm.domain.thread import ThreadState
 from dadm.domain.turn import TurnRef
-from dadm.ports.store import Lease, Queued, ThreadHeld
+from dadm.ports.store_values import Lease, Queued, ThreadHeld
 from tests.contracts.stores import (
     AT_ONCE,
     LONG,

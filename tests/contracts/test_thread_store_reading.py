@@ -5,7 +5,7 @@ import pytest
 from dadm.domain.thread import ThreadKey, ThreadRef, ThreadState
 from dadm.domain.transcript import Exchange, Message, Window, fit_window
 from dadm.domain.turn import TurnRef, TurnState
-from dadm.ports.store import ThreadFilter
+from dadm.ports.store_values import ThreadFilter
 from tests.contracts.stores import (
     StoreUnderTest,
     granted,

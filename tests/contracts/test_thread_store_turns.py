@@ -5,7 +5,7 @@ import pytest
 from dadm.domain.errors import ThreadClosed, ThreadConflict
 from dadm.domain.thread import GenerationReason, Usage
 from dadm.domain.turn import AttemptRef, Refusal, TurnRef, TurnState
-from dadm.ports.store import Lease, Queued, RefusalSettlement, Submission
+from dadm.ports.store_values import Lease, Queued, RefusalSettlement, Submission
 from tests.contracts.stores import (
     AT_ONCE,
     LONG,

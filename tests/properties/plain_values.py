@@ -7,7 +7,7 @@ from typing import Any
 
 from dadm.domain.thread import Generation, Thread
 from dadm.domain.turn import Attempt, Turn
-from dadm.ports.store import Lease, Queued
+from dadm.ports.store_values import Lease, Queued
 
 # Numbers that each store gives as it likes.
 OWN_NUMBERS: Mapping[type, Mapping[str, str]] = {

@@ -25,7 +25,8 @@ from dadm.adapters.stores.tables import metadata
 from dadm.adapters.system_clock import SystemClock
 from dadm.domain.errors import DadmError
 from dadm.domain.thread import ConversationId, GenerationReason, Thread, ThreadKey, Usage
-from dadm.ports.store import (
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import (
     AnswerSettlement,
     Granted,
     Queued,
@@ -35,7 +36,6 @@ from dadm.ports.store import (
     Submitted,
     ThreadFilter,
     ThreadGranted,
-    ThreadStore,
 )
 from tests.contracts.stores import (
     AT_ONCE,

@@ -14,7 +14,7 @@ from dadm.adapters.stores.memory import MemoryStore
 from dadm.domain.errors import RequestError, ThreadConflict
 from dadm.domain.thread import NO_USAGE, BackendIdentity, ConversationId, GenerationReason
 from dadm.domain.turn import LEGAL_CHANGES, Refusal, Turn, TurnState
-from dadm.ports.store import (
+from dadm.ports.store_values import (
     AnswerSettlement,
     ClaimRequest,
     Granted,

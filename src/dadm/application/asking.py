@@ -36,12 +36,8 @@ from dadm.ports.backend import (
     ResponseStarted,
 )
 from dadm.ports.clock import Clock
-from dadm.ports.store import (
-    AnswerSettlement,
-    OpenTurn,
-    RefusalSettlement,
-    ThreadStore,
-)
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import AnswerSettlement, OpenTurn, RefusalSettlement
 
 ASKED_AT_MOST = 3
 """How often one delivery may ask its backend before the turn is left to the next delivery."""

@@ -16,7 +16,8 @@ from dadm.domain.transcript import Message, Window
 from dadm.ports.assistant_service import ThreadChange
 from dadm.ports.backend import ConversationBackend, ConversationBackends
 from dadm.ports.observer import Observer, ThreadCreated, ThreadRebuilt
-from dadm.ports.store import Lease, ThreadStore
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import Lease
 
 BUILD_ATTEMPTS = 3
 """How many conversations are begun for one rebuild before it is left to the next attempt."""

@@ -6,7 +6,7 @@ from dadm.application.conversation_opening import Opening
 from dadm.application.submission import Delivery
 from dadm.domain.thread import ConversationId, Thread
 from dadm.domain.turn import Attempt, Turn
-from dadm.ports.store import Lease, Submitted
+from dadm.ports.store_values import Lease, Submitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

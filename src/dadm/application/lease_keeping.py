@@ -7,7 +7,8 @@ from typing import TypeVar
 from dadm.application.limits import TurnLimits
 from dadm.domain.errors import StoreUnavailable, ThreadConflict
 from dadm.ports.clock import Clock
-from dadm.ports.store import Lease, ThreadStore
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import Lease
 
 Result = TypeVar("Result")
 

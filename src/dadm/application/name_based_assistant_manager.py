@@ -22,7 +22,7 @@ from dadm.domain.thread import GenerationReason, Thread, ThreadKey
 from dadm.domain.turn import TurnKey
 from dadm.ports.assistant_service import TaskAnswer
 from dadm.ports.observer import TaskReceived, ThreadReused
-from dadm.ports.store import ThreadGranted, ThreadHeld
+from dadm.ports.store_values import ThreadGranted, ThreadHeld
 
 PROCESSED_BY = "dadm"
 """What answers name as their maker."""

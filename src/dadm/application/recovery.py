@@ -23,13 +23,8 @@ from dadm.ports.backend import (
     Running,
 )
 from dadm.ports.clock import Clock
-from dadm.ports.store import (
-    AnswerSettlement,
-    Lease,
-    OpenTurn,
-    RefusalSettlement,
-    ThreadStore,
-)
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import AnswerSettlement, Lease, OpenTurn, RefusalSettlement
 
 CUT_SHORT = "answer_cut_short"
 """The refusal code of an answer that the backend ended early and definitely."""

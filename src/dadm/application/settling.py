@@ -3,7 +3,8 @@
 from dadm.domain.errors import StoreUnavailable
 from dadm.domain.turn import Turn, TurnRef
 from dadm.ports.clock import Clock
-from dadm.ports.store import Lease, Settlement, ThreadStore
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import Lease, Settlement
 
 PAUSES_SECONDS = (0.1, 0.4, 1.6)
 """The waits before a settlement is repeated; short enough for one lease to last over them."""

@@ -6,7 +6,7 @@ from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.prompt import render_prompt
 from dadm.domain.task import ServiceTask
 from dadm.domain.thread import Thread, ThreadKey
-from dadm.ports.store import Submission
+from dadm.ports.store_values import Submission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from dadm.application.limits import TurnLimits
 from dadm.domain.errors import ShuttingDown, StoreUnavailable, TooManyWaiting
 from dadm.domain.thread import ThreadKey
 from dadm.ports.clock import Clock
-from dadm.ports.store import Queued, ThreadStore
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import Queued
 
 
 @dataclass(slots=True, eq=False)

@@ -42,7 +42,8 @@ from dadm.domain.turn import LEGAL_CHANGES
 from dadm.ports.backend import ConversationBackends
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.observer import Observer, TurnReplayed, TurnWaiting
-from dadm.ports.store import (
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import (
     ClaimRequest,
     Granted,
     OpenTurn,
@@ -51,7 +52,6 @@ from dadm.ports.store import (
     Standing,
     Submission,
     Submitted,
-    ThreadStore,
 )
 
 

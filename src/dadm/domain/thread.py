@@ -92,6 +92,10 @@ class GenerationReason(StrEnum):
     """An incomplete or orphaned exchange ended the one before."""
     BACKEND_CHANGED = "backend_changed"
     UNPARKED = "unparked"
+    SHORTENED = "shortened"
+    """The one before no longer fitted the model's window; less of the thread was copied."""
+    REQUESTED = "requested"
+    """A person asked for it, or the one before no longer held what it should."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +157,7 @@ class Thread:
 
     `turn_count` is the sequence of the last turn that was submitted. `shown` maps the name of
     each process variable this thread has been shown to the digest of the value it was shown.
+    `chain` is the latest link of its transcript (see `domain.chain`), `""` before the first.
     """
 
     ref: ThreadRef
@@ -164,6 +169,7 @@ class Thread:
     usage: Usage = NO_USAGE
     created_at: datetime
     last_turn_at: datetime | None = None
+    chain: str = ""
 
     @property
     def thread_id(self) -> ConversationId | None:

@@ -104,7 +104,8 @@ class Turn:
     `content_digest` stands for what the caller sent; `element_id` and `process_definition` say
     what the task is, so that an engine that reuses numbers is noticed. `generation` is that of
     the latest attempt (0 before the first). `recovered` says that the answer was found by
-    looking, not received.
+    looking, not received. `link` is its place in the thread's chain (see `domain.chain`), `""`
+    unless it is completed.
     """
 
     ref: TurnRef
@@ -127,6 +128,7 @@ class Turn:
     is_reported: bool = False
     created_at: datetime
     settled_at: datetime | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

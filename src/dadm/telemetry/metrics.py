@@ -34,7 +34,7 @@ from dadm.ports.observer import (
     TurnUnsettled,
     TurnWaiting,
 )
-from dadm.ports.store import StoreStatistics
+from dadm.ports.store_values import StoreStatistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

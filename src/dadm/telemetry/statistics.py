@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dadm.ports.store import StoreStatistics
+from dadm.ports.store_values import StoreStatistics
 
 
 class CachedStatistics:

@@ -12,7 +12,7 @@ from dadm.adapters.stores.postgres import PostgresDatabase, PostgresStore, open_
 from dadm.adapters.stores.postgres.failures import address_of, ours
 from dadm.domain.errors import StoreMisconfigured, StoreUnavailable, ThreadClosed, ThreadConflict
 from dadm.domain.thread import ConversationId, GenerationReason
-from dadm.ports.store import Claim, Queued
+from dadm.ports.store_values import Claim, Queued
 from tests.contracts.stores import (
     AT_ONCE,
     HERE,

@@ -12,7 +12,7 @@ import pytest
 from dadm.adapters.stores.sqlite import SqliteDatabase, SqliteStore, open_sqlite
 from dadm.adapters.stores.sqlite.opening import connect
 from dadm.domain.errors import StoreMisconfigured, StoreUnavailable, ThreadConflict
-from dadm.ports.store import Submitted, ThreadHeld
+from dadm.ports.store_values import Submitted, ThreadHeld
 from tests.contracts.stores import LONG, StoreUnderTest, request, thread_key
 
 ADD_SCOPE = "INSERT INTO scopes (engine, tenant, name) VALUES ('e', '', ?)"

@@ -23,7 +23,8 @@ from dadm.domain.turn import Turn
 from dadm.ports.assistant_service import TaskAnswer
 from dadm.ports.backend import ConversationBackend, Question, ResponseStarted, TurnEvent
 from dadm.ports.observer import Event
-from dadm.ports.store import ThreadFilter, ThreadStore
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import ThreadFilter
 from tests.builders import make_assistant, make_task
 from tests.clocks import LoopClock, Numbers
 

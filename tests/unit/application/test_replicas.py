@@ -15,7 +15,7 @@ from dadm.domain.errors import (
 )
 from dadm.domain.transcript import Role
 from dadm.domain.turn import TurnState
-from dadm.ports.store import Lease, ThreadGranted
+from dadm.ports.store_values import Lease, ThreadGranted
 from tests.builders import make_key
 from tests.clocks import LoopClock
 from tests.unit.application.stage import LIMITS, Replica, Stage, settled

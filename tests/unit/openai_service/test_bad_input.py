@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from dadm.ports.store import ThreadFilter
+from dadm.ports.store_values import ThreadFilter
 from tests.unit.openai_service.world import Service, running_service
 
 LIMIT = 2048

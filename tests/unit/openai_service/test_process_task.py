@@ -13,7 +13,7 @@ from dadm.domain.task import ServiceTask
 from dadm.ports.assistant_service import TaskAnswer
 from dadm.ports.backend import Question
 from dadm.ports.observer import ThreadCreated, TurnReplayed
-from dadm.ports.store import ThreadFilter
+from dadm.ports.store_values import ThreadFilter
 from tests.unit.openai_service.world import Service, running_service, until
 
 

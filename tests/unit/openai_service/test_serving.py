@@ -19,7 +19,7 @@ from dadm.entrypoints.openai_service import (
 )
 from dadm.entrypoints.openai_service.serving import is_loopback, refuse_open_door
 from dadm.ports.backend import Question
-from dadm.ports.store import ThreadFilter
+from dadm.ports.store_values import ThreadFilter
 from tests.unit.openai_service.world import Service, running_service, until
 
 

@@ -9,7 +9,7 @@ import pytest
 from dadm.domain.errors import BackendMisconfigured, BackendUnavailable, DadmError, StoreUnavailable
 from dadm.entrypoints.openai_service import Lifecycle
 from dadm.entrypoints.openai_service.backend_watch import BackendState, BackendWatch
-from dadm.ports.store import StoreStatistics
+from dadm.ports.store_values import StoreStatistics
 from dadm.telemetry import Scrubber
 from tests.unit.openai_service.world import AnsweringBackend, Service, running_service, until
 

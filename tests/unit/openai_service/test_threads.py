@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dadm.domain.thread import ConversationId, GenerationReason, ThreadState
-from dadm.ports.store import ThreadFilter, ThreadGranted
+from dadm.ports.store_values import ThreadFilter, ThreadGranted
 from tests.unit.openai_service.world import Service, running_service
 
 

@@ -7,7 +7,7 @@ from dadm.domain.errors import StoreUnavailable
 from dadm.domain.thread import ThreadState
 from dadm.domain.turn import TurnState
 from dadm.ports.observer import EngineTrouble, Event, TurnUnsettled
-from dadm.ports.store import StoreStatistics
+from dadm.ports.store_values import StoreStatistics
 from dadm.telemetry import CachedStatistics, Metrics
 from tests.unit.telemetry.events import ONE_OF_EACH, PROCESS, TASK, THREAD
 

@@ -8,7 +8,7 @@ from dadm.domain.errors import (
 )
 from dadm.domain.thread import ThreadState
 from dadm.domain.turn import Turn, TurnState
-from dadm.ports.store import ClaimRequest
+from dadm.ports.store_values import ClaimRequest
 
 
 def is_recorded(state: ThreadState, turn: Turn, request: ClaimRequest, *, waits: bool) -> bool:

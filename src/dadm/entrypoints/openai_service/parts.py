@@ -8,7 +8,8 @@ from dadm.domain.task import DEFAULT_ENGINE
 from dadm.ports.assistant_service import AssistantService
 from dadm.ports.backend import ConversationBackend
 from dadm.ports.clock import Clock, Identifiers
-from dadm.ports.store import StoreStatistics, ThreadDirectory
+from dadm.ports.store import ThreadDirectory
+from dadm.ports.store_values import StoreStatistics
 
 
 @dataclass(slots=True, eq=False)

@@ -12,7 +12,7 @@ from dadm.domain.errors import ShuttingDown, StoreError, StoreUnavailable
 from dadm.entrypoints.openai_service.backend_watch import BackendWatch
 from dadm.entrypoints.openai_service.messages import written
 from dadm.entrypoints.openai_service.parts import ServiceParts
-from dadm.ports.store import StoreStatistics
+from dadm.ports.store_values import StoreStatistics
 
 SERVICE_NAME = "dadm-openai-assistant"
 SERVICE_TYPE = "assistant"

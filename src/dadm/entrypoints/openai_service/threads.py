@@ -11,7 +11,7 @@ from dadm.domain.turn import Turn
 from dadm.entrypoints.openai_service.messages import written
 from dadm.entrypoints.openai_service.parts import ServiceParts
 from dadm.entrypoints.openai_service.problems import MALFORMED, RequestRefused
-from dadm.ports.store import ThreadFilter
+from dadm.ports.store_values import ThreadFilter
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 

@@ -9,7 +9,7 @@ from dadm.adapters.stores.rows.texts import storable
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import NO_USAGE, ThreadKey
 from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
-from dadm.ports.store import (
+from dadm.ports.store_values import (
     Claim,
     ClaimRequest,
     Granted,

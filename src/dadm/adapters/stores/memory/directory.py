@@ -15,7 +15,7 @@ from dadm.domain.thread import (
 )
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
-from dadm.ports.store import StoreStatistics, ThreadFilter
+from dadm.ports.store_values import StoreStatistics, ThreadFilter
 
 
 class MemoryDirectory:

@@ -7,7 +7,7 @@ from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecor
 from dadm.adapters.stores.rows.texts import storable
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
-from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement
+from dadm.ports.store_values import AnswerSettlement, Lease, RefusalSettlement, Settlement
 
 
 class MemoryEndings:

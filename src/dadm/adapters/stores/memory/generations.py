@@ -14,7 +14,7 @@ from dadm.domain.thread import (
     ThreadRef,
     ThreadState,
 )
-from dadm.ports.store import Lease
+from dadm.ports.store_values import Lease
 
 
 class MemoryGenerations:

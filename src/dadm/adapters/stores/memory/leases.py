@@ -7,7 +7,7 @@ from dadm.adapters.stores.deliveries import refuse_unusable
 from dadm.adapters.stores.memory.records import Records
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnRef, TurnState
-from dadm.ports.store import Lease, ThreadGranted, ThreadHeld
+from dadm.ports.store_values import Lease, ThreadGranted, ThreadHeld
 
 
 class MemoryLeases:

@@ -18,7 +18,7 @@ from dadm.domain.thread import (
 )
 from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
 from dadm.ports.clock import Clock
-from dadm.ports.store import Lease, OpenTurn
+from dadm.ports.store_values import Lease, OpenTurn
 
 
 @dataclass(slots=True, kw_only=True)

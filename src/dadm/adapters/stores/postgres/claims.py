@@ -8,7 +8,7 @@ from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import schema_text, shown_text
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnKey, TurnRef
-from dadm.ports.store import (
+from dadm.ports.store_values import (
     Claim,
     ClaimRequest,
     Granted,

@@ -10,7 +10,7 @@ from dadm.adapters.stores.rows.threads import ATTEMPT, ATTEMPTS, THREAD, THREADS
 from dadm.domain.thread import Thread, ThreadRef, ThreadState
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
-from dadm.ports.store import StoreStatistics, ThreadFilter
+from dadm.ports.store_values import StoreStatistics, ThreadFilter
 
 OF_CONVERSATION = f"""SELECT {THREAD} FROM {THREADS} JOIN generations c ON c.thread = t.id
     WHERE c.conversation_id = $1

@@ -8,7 +8,7 @@ from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import turn_and_number
 from dadm.domain.thread import Usage
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef
-from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement
+from dadm.ports.store_values import AnswerSettlement, Lease, RefusalSettlement, Settlement
 
 NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
     SELECT turn, number, $3 FROM attempts WHERE turn = $1 AND number = $2

@@ -14,7 +14,7 @@ from dadm.domain.thread import (
     GenerationReason,
     ThreadRef,
 )
-from dadm.ports.store import Lease
+from dadm.ports.store_values import Lease
 
 NOTE = "SELECT * FROM note_conversation_1($1, $2, $3, $4, $5, $6)"
 COPY = """UPDATE generations SET copied_messages = $3, last_item_id = $4

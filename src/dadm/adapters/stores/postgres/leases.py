@@ -6,7 +6,7 @@ from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS, open_turn
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnRef
-from dadm.ports.store import Lease, ThreadGranted, ThreadHeld
+from dadm.ports.store_values import Lease, ThreadGranted, ThreadHeld
 
 LEASE = "SELECT * FROM lease_thread_1($1, $2, $3, $4, $5, $6)"
 EXTEND = """UPDATE threads

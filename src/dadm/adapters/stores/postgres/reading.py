@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from dadm.adapters.stores.rows.threads import Row, Rows
-from dadm.ports.store import OpenTurn
+from dadm.ports.store_values import OpenTurn
 
 
 def as_it_is(value: datetime) -> datetime:

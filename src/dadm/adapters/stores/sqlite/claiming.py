@@ -19,7 +19,7 @@ from dadm.adapters.stores.sqlite.reading import (
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import NO_USAGE, Thread, ThreadKey, ThreadRef, ThreadState
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
-from dadm.ports.store import (
+from dadm.ports.store_values import (
     Claim,
     ClaimRequest,
     Granted,

@@ -16,7 +16,14 @@ from dadm.adapters.stores.sqlite.reading import (
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnKey, TurnRef
-from dadm.ports.store import Claim, ClaimRequest, Lease, Standing, Submission, Submitted
+from dadm.ports.store_values import (
+    Claim,
+    ClaimRequest,
+    Lease,
+    Standing,
+    Submission,
+    Submitted,
+)
 
 
 class SqliteClaims:

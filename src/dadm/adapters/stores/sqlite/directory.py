@@ -16,7 +16,7 @@ from dadm.adapters.stores.sqlite.reading import (
 from dadm.domain.thread import Thread, ThreadRef, ThreadState
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
-from dadm.ports.store import StoreStatistics, ThreadFilter
+from dadm.ports.store_values import StoreStatistics, ThreadFilter
 
 SELECT_THREAD = f"SELECT {THREAD} FROM {THREADS}"  # noqa: S608 - column lists of our own
 OF_CONVERSATION = f"""{SELECT_THREAD} JOIN generations c ON c.thread = t.id

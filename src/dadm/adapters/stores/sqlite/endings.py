@@ -11,7 +11,7 @@ from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
 from dadm.adapters.stores.sqlite.reading import StandingTurn, check_lease, turn_of_lease
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
-from dadm.ports.store import AnswerSettlement, Lease, RefusalSettlement, Settlement
+from dadm.ports.store_values import AnswerSettlement, Lease, RefusalSettlement, Settlement
 
 NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
     SELECT turn, number, ? FROM attempts WHERE turn = ? AND number = ?

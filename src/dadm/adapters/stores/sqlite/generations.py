@@ -16,7 +16,7 @@ from dadm.domain.thread import (
     GenerationState,
     ThreadRef,
 )
-from dadm.ports.store import Lease
+from dadm.ports.store_values import Lease
 
 SELECT = f"SELECT {GENERATION} FROM generations g"  # noqa: S608 - a column list of our own
 ALL = f"{SELECT} WHERE g.thread = ? ORDER BY g.number"

@@ -11,7 +11,7 @@ from dadm.adapters.stores.sqlite.instants import later, microseconds_now
 from dadm.adapters.stores.sqlite.reading import open_turn
 from dadm.domain.thread import ThreadKey
 from dadm.domain.turn import TurnRef
-from dadm.ports.store import Lease, ThreadGranted, ThreadHeld
+from dadm.ports.store_values import Lease, ThreadGranted, ThreadHeld
 
 EXTEND = """UPDATE threads SET lease_expires_at = ?
     WHERE id = ? AND lease_owner = ? AND fence = ?"""

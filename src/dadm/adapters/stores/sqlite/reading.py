@@ -19,7 +19,7 @@ from dadm.adapters.stores.sqlite.instants import instant
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import Thread, ThreadKey, ThreadRef
 from dadm.domain.turn import Attempt, Turn, TurnKey, TurnRef, TurnState
-from dadm.ports.store import Lease, OpenTurn
+from dadm.ports.store_values import Lease, OpenTurn
 
 ROWS = Rows(instant)
 

@@ -35,7 +35,7 @@ from dadm.ports.assistant_service import AssistantService, TaskAnswer
 from dadm.ports.backend import Answered, CutShort, Question, ResponseStarted
 from dadm.ports.engine import AssistantTask, ProcessModels, ProcessRuntime
 from dadm.ports.observer import Event, ModelShown, TurnStarted
-from dadm.ports.store import ThreadFilter
+from dadm.ports.store_values import ThreadFilter
 from dadm.settings import Settings, load_settings
 from dadm.telemetry import Fanout, LogObserver
 

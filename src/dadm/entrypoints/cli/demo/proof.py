@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from dadm.domain.thread import Thread
 from dadm.domain.turn import Attempt, Turn
 from dadm.entrypoints.cli.demo.scenes import SCENES, TASKS, Scene
-from dadm.ports.store import ThreadFilter, ThreadStore
+from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import ThreadFilter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

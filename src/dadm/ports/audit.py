@@ -1,0 +1,73 @@
+"""AuditTrail: a durable row for everything that happened to a thread beside its plain turns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from dadm.domain.thread import ThreadRef
+from dadm.domain.turn import TurnRef
+
+
+class AuditAction(StrEnum):
+    """What an audit row is about."""
+
+    REPLAYED = "replayed"
+    """A delivery got the recorded answer; no model was asked."""
+    RECOVERED = "recovered"
+    """An answer was found by looking, after its receipt had failed."""
+    ASKED_AGAIN = "asked_again"
+    """An open turn was proven not applied and went back to planned."""
+    REFUSED = "refused"
+    ABANDONED = "abandoned"
+    """A person ended the turn without an answer."""
+    REBUILT = "rebuilt"
+    """The thread got a new conversation with its memory; the detail says why."""
+    FENCED = "fenced"
+    """The same, so that a request which may be under way lands where nobody reads."""
+    CANCELLED = "cancelled"
+    """The model's run was stopped because the task is gone."""
+    FOREIGN_ITEMS = "foreign_items"
+    """Somebody else wrote to the conversation."""
+    ERASURE_BEGUN = "erasure_begun"
+    ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One row; `position` orders the rows of the store, `turn` is None where it is about none.
+
+    `detail` is a short text for people: codes, counts and ids, never what was asked or answered.
+    """
+
+    position: int
+    at: datetime
+    thread: ThreadRef
+    turn: TurnRef | None
+    action: AuditAction
+    detail: str
+
+
+class AuditTrail(Protocol):
+    """Rows that are only ever added.
+
+    The store itself writes the row of a decision in the transaction of that decision: a claim
+    that gives Recorded (REPLAYED); `settle` of a recovered answer, a refusal or an abandonment;
+    `replan` (ASKED_AGAIN, its error code as detail); `make_live` of any generation but a first
+    one (FENCED or REBUILT; the detail names the reason, both conversations and how many messages
+    were copied); `begin_erasure` and `finish_erasure`. A decision that is repeated under the same
+    fence adds no second row.
+    """
+
+    async def note(
+        self, thread: ThreadRef, turn: TurnRef | None, action: AuditAction, *, detail: str
+    ) -> None:
+        """Add a row about something that is no decision of the store's. A fact."""
+        ...
+
+    async def audit(
+        self, thread: ThreadRef, *, after: int = 0, limit: int = 100
+    ) -> Sequence[AuditEntry]:
+        """Give a thread's rows behind position `after`, oldest first."""
+        ...
