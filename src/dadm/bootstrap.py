@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dadm.adapters.assistant_files import SHIPPED, assistant_paths, read_assistant, read_catalogue
+from dadm.adapters.failpoints import armed
 from dadm.adapters.script_file import read_script
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.application.limits import TurnLimits
@@ -216,8 +217,9 @@ async def open_assistant_side(
     catalogue = read_assistants(settings)
     given = settings.turns
     async with reachable_backends(settings) as backends:
+        armed(settings.failpoint, "backend", backends.default)
         world = World(
-            store=store,
+            store=armed(settings.failpoint, "store", store),
             backends=backends,
             assistants=catalogue,
             observer=observer,
@@ -267,7 +269,7 @@ def orchestrator(
     """
     given = settings.engine
     return ServiceOrchestrator(
-        tasks=engine,
+        tasks=armed(settings.failpoint, "engine", engine),
         models=models or engine,
         service=service,
         observer=observer,

@@ -32,6 +32,9 @@ SDK_VARIABLES: Mapping[str, str] = {
 }
 """Variables that the OpenAI SDK reads, and the field of `OpenAISettings` that each one sets."""
 
+FOR_CRASH_TESTS = {"for_crash_tests": True}
+"""What marks a setting that nobody should find in the reference and take for theirs."""
+
 DATABASES = ("sqlite:///", "postgresql://", "postgres://", "memory:")
 
 
@@ -104,6 +107,11 @@ class Settings(BaseSettings):
         description="The address of another DADM's service that answers this one's tasks.",
     )
     service_token: SecretStr | None = Field(default=None, description="The token for that service.")
+    failpoint: str = Field(
+        default="",
+        description="Where this process kills itself, for tests of crashes.",
+        json_schema_extra=FOR_CRASH_TESTS,
+    )
     openai: OpenAISettings = OpenAISettings()
     chat: ChatSettings = ChatSettings()
     local: LocalSettings = LocalSettings()

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dadm.domain.errors import SettingsError
-from dadm.settings.model import PREFIX, Settings
+from dadm.settings.model import FOR_CRASH_TESTS, PREFIX, Settings
 
 FOR_TESTS = "DADM_TEST_"
 MASK = "********"
@@ -70,12 +70,12 @@ def effective_settings(settings: Settings) -> tuple[EffectiveSetting, ...]:
 def known_settings(
     model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
 ) -> Iterator[KnownSetting]:
-    """Give every setting, groups after the settings that stand alone."""
+    """Give every setting meant for users, groups after the settings that stand alone."""
     for name, field in model.model_fields.items():
         inner = (*path, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from known_settings(field.annotation, inner)
-        else:
+        elif field.json_schema_extra != FOR_CRASH_TESTS:
             yield KnownSetting(variable=_variable(inner), path=inner, field=field)
 
 
@@ -106,6 +106,16 @@ def unknown_variables() -> tuple[str, ...]:
             hint = f" Did you mean {close[0]}?" if close else ""
             sentences.append(f"{name} sets nothing: there is no such setting.{hint}")
     return tuple(sentences)
+
+
+def failpoint_warning(settings: Settings) -> str:
+    """Give a sentence for whoever runs a program that a test of crashes would kill, else `""`."""
+    if not settings.failpoint:
+        return ""
+    return (
+        f"DADM_FAILPOINT={settings.failpoint} makes programs kill themselves in the middle of "
+        "their work. It is for tests of crashes alone: unset it."
+    )
 
 
 def _variable(path: Iterable[str]) -> str:

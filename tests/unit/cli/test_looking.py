@@ -85,6 +85,22 @@ def test_a_database_that_cannot_be_reached_is_exit_status_3(dadm: Dadm, in_memor
     assert "swordfish" not in ended.out + ended.err
 
 
+def test_a_failpoint_is_a_failure_and_said_aloud(
+    dadm: Dadm, in_memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DADM_FAILPOINT", "store.settle:before:1")
+
+    ended = dadm("check", "--json")
+
+    found = pings(ended)
+    assert ended.code == 3
+    assert not found["failpoint"][0]
+    assert "unset it" in found["failpoint"][1]
+    assert "DADM_FAILPOINT" in ended.err
+    assert all(is_ok for what, (is_ok, _) in found.items() if what != "failpoint")
+    assert not json.loads(ended.out)["unknown_variables"]
+
+
 def test_a_missing_local_model_says_how_to_get_it(
     dadm: Dadm, in_memory: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

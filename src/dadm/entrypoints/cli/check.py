@@ -84,8 +84,12 @@ async def _ping_all(settings: "Settings") -> list[Ping]:
 
 
 async def _pings(settings: "Settings") -> AsyncIterator[Ping]:
+    from dadm.settings import failpoint_warning
     from dadm.telemetry import Scrubber
 
+    warning = failpoint_warning(settings)
+    if warning:
+        yield Ping(what="failpoint", said=warning, exit_code=UNUSABLE)
     tried = [
         ("assistants", _assistants),
         ("database", _database),

@@ -66,6 +66,7 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
 
         start_logging(settings)
     warn_of_unknown_variables(is_quiet=is_quiet)
+    warn_of_failpoint(settings, is_quiet=is_quiet)
     try:
         return asyncio.run(work)
     except BaseExceptionGroup as group:
@@ -83,10 +84,23 @@ def warn_of_unknown_variables(*, is_quiet: bool = True) -> None:
     from dadm.settings import unknown_variables
 
     for sentence in unknown_variables():
-        if is_quiet:
-            print(f"Warning: {sentence}", file=sys.stderr)
-        else:
-            LOGGER.warning("%s", sentence)
+        _warn(sentence, is_quiet=is_quiet)
+
+
+def warn_of_failpoint(settings: "Settings", *, is_quiet: bool) -> None:
+    """Say that this program will kill itself, where a test of crashes has told it to."""
+    from dadm.settings import failpoint_warning
+
+    sentence = failpoint_warning(settings)
+    if sentence:
+        _warn(sentence, is_quiet=is_quiet)
+
+
+def _warn(sentence: str, *, is_quiet: bool) -> None:
+    if is_quiet:
+        print(f"Warning: {sentence}", file=sys.stderr)
+    else:
+        LOGGER.warning("%s", sentence)
 
 
 def _without_secrets(error: DadmError, settings: "Settings") -> DadmError:
