@@ -50,20 +50,25 @@ class AuditEntry:
 
 
 class AuditTrail(Protocol):
-    """Rows that are only ever added.
+    """Rows that are only ever added; they stay when their thread is erased.
 
     The store itself writes the row of a decision in the transaction of that decision: a claim
-    that gives Recorded (REPLAYED); `settle` of a recovered answer, a refusal or an abandonment;
-    `replan` (ASKED_AGAIN, its error code as detail); `make_live` of any generation but a first
-    one (FENCED or REBUILT; the detail names the reason, both conversations and how many messages
-    were copied); `begin_erasure` and `finish_erasure`. A decision that is repeated under the same
-    fence adds no second row.
+    that gives Recorded (REPLAYED, the turn's state as detail), each time it is made; `settle` of
+    a recovered answer (the number of the attempt), a refusal (its code) or an abandonment (the
+    person's reason); `replan` (ASKED_AGAIN, its error code); `make_live` of any generation but a
+    first one (FENCED or REBUILT; the detail names the reason, both conversations and how many
+    messages were copied); `begin_erasure` (the state the thread was in) and `finish_erasure`
+    (counts). A decision that is repeated under the same fence adds no second row.
     """
 
     async def note(
         self, thread: ThreadRef, turn: TurnRef | None, action: AuditAction, *, detail: str
     ) -> None:
-        """Add a row about something that is no decision of the store's. A fact."""
+        """Add a row about something that is no decision of the store's. A fact; repeating adds another.
+
+        Raises:
+            UnknownThread: There is no such thread.
+        """
         ...
 
     async def audit(

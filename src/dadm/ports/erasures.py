@@ -14,9 +14,10 @@ from dadm.ports.store_values import Lease
 class ErasureReceipt:
     """What was erased and what could not be reached; it holds ids and counts, no text.
 
-    `begun_at` and `erased_at` are the store's times. `unreachable` names ids that a backend
-    refused to delete. `unnamed_responses` counts attempts whose response id was never learned:
-    the provider keeps those for its own term.
+    `begun_at` and `erased_at` are the store's times. `turns` counts those that were deleted,
+    asked or not; `conversations` all that the thread ever had. `unreachable` names ids that a
+    backend refused to delete. `unnamed_responses` counts attempts whose response id was never
+    learned, whether or not their request arrived: the provider keeps those for its own term.
     """
 
     thread: ThreadRef
@@ -34,26 +35,32 @@ class Erasures(Protocol):
     """Erasing threads and the conversations that are no longer in use.
 
     `begin_erasure` and `finish_erasure` are decisions and compare owner and fence;
-    `note_erased` is a fact.
+    `note_erased` is a fact. A thread that is being erased is leased by `lease_known_thread`
+    again when its eraser has died, and goes on from what was noted.
     """
 
     async def begin_erasure(self, lease: Lease) -> None:
         """Make the thread `erasing`: it takes no more turns. Repeating changes nothing.
 
         Raises:
-            ThreadConflict: The lease does not stand, or a turn of the thread is open.
+            ThreadConflict: The lease does not stand, or a turn of the thread is open. Who began
+                and lost the lease since gets this too.
         """
         ...
 
     async def response_ids(self, thread: ThreadRef) -> Mapping[int, Sequence[str]]:
-        """Give the names of all runs that were ever recorded, by generation number."""
+        """Give the names of all runs that were ever recorded, by generation number.
+
+        Generations without any are left out; none are left once the thread is erased.
+        """
         ...
 
     async def note_erased(self, thread: ThreadRef, number: int, report: ErasureReport) -> None:
         """Record that a generation's conversation is gone at its backend: state `erased`.
 
         What the report counts is kept for the receipt. The first record of a generation stays.
-        A live generation of a thread that is not being erased is left as it is.
+        A live generation of a thread that is not being erased is left as it is, and a receipt
+        that was written does not change.
         """
         ...
 
@@ -61,7 +68,9 @@ class Erasures(Protocol):
         """Delete the thread's turns with their texts, make it `erased`, write its receipt, release.
 
         In one transaction. The thread's and its generations' rows stay as a tombstone without
-        text; thread and turn keys are free for a new thread. Repeating it gives the same receipt.
+        text; thread and turn keys are free for a new thread. What is learned of a conversation
+        afterwards is recorded as retired (`note_conversation`). Repeating it with the lease that
+        it released gives the same receipt.
 
         Raises:
             ThreadConflict: The lease does not stand, the thread is not being erased, or one of
@@ -78,7 +87,7 @@ class Erasures(Protocol):
     ) -> Sequence[Generation]:
         """Give retired conversations kept by these backends that wait for erasure, oldest first.
 
-        Only those created at least `retired_seconds` ago by the store's clock, since what is
-        thought lost may still be on its way to them.
+        Only those retired at least `retired_seconds` ago by the store's clock, since what is
+        thought lost may still be on its way to them; who was retired first comes first.
         """
         ...

@@ -191,7 +191,14 @@ class Generations(Protocol):
         opened_from: int,
         opened_to: int,
     ) -> Generation:
-        """Record a conversation that was just opened, as building, with the next number. A fact."""
+        """Record a conversation that was just opened, as building, with the next number. A fact.
+
+        Where the thread was erased meanwhile, as retired: nobody will come to build it.
+
+        Raises:
+            UnknownThread: There is no such thread.
+            ThreadConflict: The conversation is another thread's.
+        """
         ...
 
     async def note_copied(
@@ -217,9 +224,10 @@ class Generations(Protocol):
         ...
 
     async def count_lost(self, identity: BackendIdentity, *, within_seconds: float) -> int:
-        """Count the threads given a new conversation because this backend had lost theirs.
+        """Count the threads given a new conversation there because that backend had lost theirs.
 
-        Those whose new conversation was recorded within that time, by the store's clock.
+        Those whose new conversation was recorded within that time, by the store's clock, whatever
+        became of it.
         """
         ...
 

@@ -167,7 +167,10 @@ class RefusalSettlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbandonSettlement:
-    """A person's decision that a turn ends without an answer; `reason` is theirs."""
+    """A person's decision that a turn ends without an answer; `reason` is theirs.
+
+    It stands on the turn as its refusal, under the code `abandoned`.
+    """
 
     reason: str
 

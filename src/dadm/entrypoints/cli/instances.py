@@ -59,7 +59,7 @@ def show_instance(
 ) -> None:
     """Show an instance with its variables, incidents and threads."""
     from dadm.entrypoints.cli.documents import incident_json, whole_instance_json
-    from dadm.ports.store import ThreadFilter
+    from dadm.ports.store_values import ThreadFilter
 
     async def read(
         opened: Opened,

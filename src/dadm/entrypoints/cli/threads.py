@@ -49,7 +49,7 @@ def list_threads(
     as_json: AsJson = False,
 ) -> None:
     """List threads, newest first."""
-    from dadm.ports.store import ThreadFilter
+    from dadm.ports.store_values import ThreadFilter
 
     wanted = ThreadFilter(
         engine=engine,

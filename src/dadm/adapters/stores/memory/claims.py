@@ -8,7 +8,8 @@ from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecor
 from dadm.adapters.stores.rows.texts import storable
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import NO_USAGE, ThreadKey
-from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
+from dadm.domain.turn import Attempt, Turn, TurnKey, TurnRef, TurnState
+from dadm.ports.audit import AuditAction
 from dadm.ports.store_values import (
     Claim,
     ClaimRequest,
@@ -47,6 +48,9 @@ class MemoryClaims:
             thread = self._records.threads[record.turn.thread]
             waits = record.waits(self._records.clock.now())
             if is_recorded(thread.state, record.turn, request, waits=waits):
+                self._records.note(
+                    thread.ref, record.turn.ref, AuditAction.REPLAYED, record.turn.state
+                )
                 return Recorded(thread=thread.as_thread(), turn=record.turn)
             self._renew(thread, record, request)
         return self._take(thread, record, request)
@@ -54,7 +58,7 @@ class MemoryClaims:
     def _plan(self, thread: ThreadRecord, request: ClaimRequest) -> TurnRecord:
         now = self._records.clock.now()
         turn = Turn(
-            ref=TurnRef(len(self._records.turns) + 1),
+            ref=self._records.next_turn(),
             thread=thread.ref,
             key=request.turn,
             state=TurnState.PLANNED,
@@ -162,7 +166,7 @@ class MemoryClaims:
     ) -> Submitted:
         thread.turn_count += 1
         attempt = Attempt(
-            ref=AttemptRef(len(self._records.attempts) + 1),
+            ref=self._records.next_attempt(),
             turn=record.turn.ref,
             number=record.turn.attempts + 1,
             generation=thread.live,

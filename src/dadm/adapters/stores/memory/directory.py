@@ -7,7 +7,6 @@ from datetime import datetime
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
 from dadm.domain.thread import (
     ConversationId,
-    Generation,
     GenerationState,
     Thread,
     ThreadRef,
@@ -98,7 +97,8 @@ class MemoryDirectory:
             turns_by_state=Counter(turn.state for turn in turns),
             unreported_turns=sum(turn.state.is_settled and not turn.is_reported for turn in turns),
             retired_conversations=sum(
-                generation.state is GenerationState.RETIRED for generation in self._generations()
+                generation.state is GenerationState.RETIRED
+                for generation in self._records.all_generations()
             ),
             oldest_open_seconds=max(
                 (
@@ -122,10 +122,6 @@ class MemoryDirectory:
             turn = record.turn
             if turn.state is TurnState.COMPLETED and turn.answer is not None:
                 yield Exchange(sequence=turn.sequence, prompt=turn.prompt, answer=turn.answer)
-
-    def _generations(self) -> Iterator[Generation]:
-        for record in self._records.threads.values():
-            yield from record.generations.values()
 
 
 def matches(record: ThreadRecord, wanted: ThreadFilter) -> bool:

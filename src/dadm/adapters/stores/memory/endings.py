@@ -3,11 +3,20 @@
 from dataclasses import replace
 from typing import assert_never
 
+from dadm.adapters.stores import audit_details
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
 from dadm.adapters.stores.rows.texts import storable
+from dadm.domain.chain import next_link
 from dadm.domain.errors import ThreadConflict
-from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
-from dadm.ports.store_values import AnswerSettlement, Lease, RefusalSettlement, Settlement
+from dadm.domain.turn import AttemptRef, Refusal, Turn, TurnKey, TurnRef, TurnState
+from dadm.ports.audit import AuditAction
+from dadm.ports.store_values import (
+    AbandonSettlement,
+    AnswerSettlement,
+    Lease,
+    RefusalSettlement,
+    Settlement,
+)
 
 
 class MemoryEndings:
@@ -42,6 +51,8 @@ class MemoryEndings:
                     self._answer(thread, record, settlement)
                 case RefusalSettlement():
                     self._refuse(thread, record, settlement)
+                case AbandonSettlement():
+                    self._abandon(thread, record, settlement)
                 case _:
                     assert_never(settlement)
             record.fence = lease.fence
@@ -61,7 +72,14 @@ class MemoryEndings:
             usage=settlement.usage,
             recovered=settlement.is_recovered,
             settled_at=now,
+            link=next_link(
+                thread.chain,
+                sequence=record.turn.sequence,
+                prompt=record.turn.prompt,
+                answer=storable(settlement.answer),
+            ),
         )
+        thread.chain = record.turn.link
         live = thread.live_generation()
         if live and live.number == record.turn.generation and settlement.last_item_id:
             self._records.set_generation(
@@ -70,6 +88,9 @@ class MemoryEndings:
         thread.shown.update(record.shown)
         thread.usage += settlement.usage
         thread.last_turn_at = now
+        if settlement.is_recovered:
+            detail = audit_details.recovered(record.turn.attempts)
+            self._records.note(thread.ref, record.turn.ref, AuditAction.RECOVERED, detail)
 
     def _refuse(
         self, thread: ThreadRecord, record: TurnRecord, settlement: RefusalSettlement
@@ -85,6 +106,24 @@ class MemoryEndings:
         )
         thread.planned.pop(record.turn.ref, None)
         thread.usage += settlement.usage
+        self._records.note(
+            thread.ref, record.turn.ref, AuditAction.REFUSED, settlement.refusal.code
+        )
+
+    def _abandon(
+        self, thread: ThreadRecord, record: TurnRecord, settlement: AbandonSettlement
+    ) -> None:
+        if record.turn.state.is_settled:
+            raise ThreadConflict
+        reason = storable(settlement.reason)
+        record.turn = replace(
+            record.turn,
+            state=TurnState.ABANDONED,
+            refusal=Refusal(code=TurnState.ABANDONED, reason=reason),
+            settled_at=self._records.clock.now(),
+        )
+        thread.planned.pop(record.turn.ref, None)
+        self._records.note(thread.ref, record.turn.ref, AuditAction.ABANDONED, reason)
 
     async def set_aside(
         self, lease: Lease, turn: TurnRef, *, error_code: str, error_message: str
@@ -125,6 +164,7 @@ class MemoryEndings:
             thread.asked.remove(record)
             thread.turn_count -= 1
             thread.planned[turn] = record
+            self._records.note(thread.ref, turn, AuditAction.ASKED_AGAIN, error_code)
         if not keep_lease and self._records.threads[lease.thread].stands(lease):
             record.ticket_expires_at = None
         self._give_up(lease, keep_lease=keep_lease)

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
-from dadm.adapters.stores.memory.records import Records
-from dadm.domain.errors import ThreadConflict, UnknownThread
+from dadm.adapters.stores import audit_details
+from dadm.adapters.stores.memory.records import Records, ThreadRecord
+from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import (
     BackendIdentity,
     ConversationId,
@@ -34,9 +36,7 @@ class MemoryGenerations:
         opened_from: int,
         opened_to: int,
     ) -> Generation:
-        record = self._records.threads.get(thread)
-        if record is None:
-            raise UnknownThread
+        record = self._records.thread(thread)
         owner = self._records.conversations.setdefault((identity, conversation_id), thread)
         if owner != thread:
             message = f"The conversation {conversation_id} belongs to another thread already."
@@ -49,7 +49,9 @@ class MemoryGenerations:
             number=len(record.generations) + 1,
             identity=identity,
             conversation_id=conversation_id,
-            state=GenerationState.BUILDING,
+            state=GenerationState.RETIRED
+            if record.state is ThreadState.ERASED
+            else GenerationState.BUILDING,
             reason=reason,
             opened_from=opened_from,
             opened_to=opened_to,
@@ -82,6 +84,10 @@ class MemoryGenerations:
         if generation is None or generation.state is not GenerationState.BUILDING:
             raise ThreadConflict
         before = record.live_generation()
+        action = audit_details.replacing(generation)
+        if action is not None:
+            detail = audit_details.replaced(before or last_left(record, number), generation)
+            self._records.note(record.ref, None, action, detail)
         if before is not None:
             self._records.set_generation(record, replace(before, state=GenerationState.RETIRED))
         if record.state is ThreadState.PARKED:
@@ -99,3 +105,25 @@ class MemoryGenerations:
     async def generations(self, thread: ThreadRef) -> Sequence[Generation]:
         record = self._records.threads.get(thread)
         return tuple(record.generations.values()) if record else ()
+
+    async def count_lost(self, identity: BackendIdentity, *, within_seconds: float) -> int:
+        since = self._records.clock.now() - timedelta(seconds=within_seconds)
+        lost = {
+            generation.thread
+            for generation in self._records.all_generations()
+            if generation.reason is GenerationReason.LOST
+            and generation.identity == identity
+            and generation.created_at > since
+        }
+        return len(lost)
+
+
+def last_left(record: ThreadRecord, number: int) -> Generation | None:
+    """Give the conversation that was left last before that number, where none is live."""
+    left = {GenerationState.RETIRED, GenerationState.ERASED}
+    earlier = (known for known in record.generations.values() if known.number < number)
+    return max(
+        (known for known in earlier if known.state in left),
+        key=lambda known: known.number,
+        default=None,
+    )

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from dadm.adapters.stores.deliveries import refuse_unusable
-from dadm.adapters.stores.memory.records import Records
-from dadm.domain.thread import ThreadKey
+from dadm.adapters.stores.memory.records import Records, ThreadRecord
+from dadm.domain.errors import ThreadErased
+from dadm.domain.thread import ThreadKey, ThreadRef, ThreadState
 from dadm.domain.turn import TurnRef, TurnState
 from dadm.ports.store_values import Lease, ThreadGranted, ThreadHeld
 
@@ -20,9 +21,22 @@ class MemoryLeases:
     async def lease_thread(
         self, thread: ThreadKey, *, owner: str, lease_seconds: float
     ) -> ThreadGranted | ThreadHeld:
-        now = self._records.clock.now()
         record = self._records.thread_or_new(thread)
         refuse_unusable(record.state)
+        return self._lease(record, owner, lease_seconds)
+
+    async def lease_known_thread(
+        self, thread: ThreadRef, *, owner: str, lease_seconds: float
+    ) -> ThreadGranted | ThreadHeld:
+        record = self._records.thread(thread)
+        if record.state is ThreadState.ERASED:
+            raise ThreadErased
+        return self._lease(record, owner, lease_seconds)
+
+    def _lease(
+        self, record: ThreadRecord, owner: str, lease_seconds: float
+    ) -> ThreadGranted | ThreadHeld:
+        now = self._records.clock.now()
         if record.held_by_another(owner, now):
             return ThreadHeld(lease_remaining_seconds=record.lease_remaining_seconds(now))
         lease = record.grant(owner, now + timedelta(seconds=lease_seconds))

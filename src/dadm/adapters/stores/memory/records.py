@@ -1,9 +1,11 @@
 """What the memory store keeps of threads and turns, and how its records find each other."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from dadm.domain.errors import ThreadConflict
+from dadm.domain.chain import CHAIN_START
+from dadm.domain.errors import ThreadConflict, UnknownThread
 from dadm.domain.thread import (
     NO_USAGE,
     BackendIdentity,
@@ -17,7 +19,10 @@ from dadm.domain.thread import (
     Usage,
 )
 from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
+from dadm.ports.audit import AuditAction, AuditEntry
+from dadm.ports.backend import ErasureReport
 from dadm.ports.clock import Clock
+from dadm.ports.erasures import ErasureReceipt
 from dadm.ports.store_values import Lease, OpenTurn
 
 
@@ -56,7 +61,7 @@ class ThreadRecord:
     """A thread with its lease, tickets, generations and turns.
 
     `planned` holds the turns that wait, `asked` those with a sequence, in order; the last of
-    these is the open one if any is.
+    these is the open one if any is. `retired_at` and `erasures` are by generation number.
     """
 
     ref: ThreadRef
@@ -72,6 +77,11 @@ class ThreadRecord:
     fence: int = 0
     last_ticket: int = 0
     live: int = 0
+    chain: str = CHAIN_START
+    erasing_since: datetime | None = None
+    receipt: ErasureReceipt | None = None
+    retired_at: dict[int, datetime] = field(default_factory=dict)
+    erasures: dict[int, ErasureReport] = field(default_factory=dict)
     generations: dict[int, Generation] = field(default_factory=dict)
     planned: dict[TurnRef, TurnRecord] = field(default_factory=dict)
     asked: list[TurnRecord] = field(default_factory=list)
@@ -97,6 +107,7 @@ class ThreadRecord:
             usage=self.usage,
             created_at=self.created_at,
             last_turn_at=self.last_turn_at,
+            chain=self.chain,
         )
 
     def open_record(self) -> TurnRecord | None:
@@ -154,6 +165,30 @@ class Records:
         self.threads_by_key: dict[ThreadKey, ThreadRef] = {}
         self.turns_by_key: dict[TurnKey, TurnRef] = {}
         self.conversations: dict[tuple[BackendIdentity, ConversationId], ThreadRef] = {}
+        self.audit: list[AuditEntry] = []
+        self._last_turn = 0
+        self._last_attempt = 0
+
+    def next_turn(self) -> TurnRef:
+        """Give a number that no turn ever had."""
+        self._last_turn += 1
+        return TurnRef(self._last_turn)
+
+    def next_attempt(self) -> AttemptRef:
+        """Give a number that no attempt ever had."""
+        self._last_attempt += 1
+        return AttemptRef(self._last_attempt)
+
+    def thread(self, ref: ThreadRef) -> ThreadRecord:
+        """Find a thread by its number.
+
+        Raises:
+            UnknownThread: There is none.
+        """
+        record = self.threads.get(ref)
+        if record is None:
+            raise UnknownThread
+        return record
 
     def thread_by_key(self, key: ThreadKey) -> ThreadRecord | None:
         """Find the thread of that key that is not erased."""
@@ -202,9 +237,41 @@ class Records:
 
     def set_generation(self, thread: ThreadRecord, changed: Generation) -> Generation:
         """Keep `changed` in the place of the generation of that number."""
+        if changed.state is GenerationState.RETIRED:
+            thread.retired_at.setdefault(changed.number, self.clock.now())
         thread.generations[changed.number] = changed
         if changed.state is GenerationState.LIVE:
             thread.live = changed.number
         elif thread.live == changed.number:
             thread.live = 0
         return changed
+
+    def all_generations(self) -> Iterator[Generation]:
+        """Give the conversations of all threads."""
+        for record in self.threads.values():
+            yield from record.generations.values()
+
+    def turns_of(self, thread: ThreadRef) -> tuple[TurnRecord, ...]:
+        """Give the turns of a thread, whatever state they are in."""
+        return tuple(record for record in self.turns.values() if record.turn.thread == thread)
+
+    def forget_turn(self, record: TurnRecord) -> None:
+        """Delete a turn with its texts and attempts."""
+        for attempt in record.attempts:
+            del self.attempts[attempt.ref]
+        del self.turns_by_key[record.turn.key]
+        del self.turns[record.turn.ref]
+
+    def note(
+        self, thread: ThreadRef, turn: TurnRef | None, action: AuditAction, detail: str
+    ) -> None:
+        """Add an audit row."""
+        entry = AuditEntry(
+            position=len(self.audit) + 1,
+            at=self.clock.now(),
+            thread=thread,
+            turn=turn,
+            action=action,
+            detail=detail,
+        )
+        self.audit.append(entry)
