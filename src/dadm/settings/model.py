@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, field_validator
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -32,7 +33,7 @@ SDK_VARIABLES: Mapping[str, str] = {
 }
 """Variables that the OpenAI SDK reads, and the field of `OpenAISettings` that each one sets."""
 
-FOR_CRASH_TESTS = {"for_crash_tests": True}
+FOR_CRASH_TESTS: JsonDict = {"for_crash_tests": True}
 """What marks a setting that nobody should find in the reference and take for theirs."""
 
 DATABASES = ("sqlite:///", "postgresql://", "postgres://", "memory:")

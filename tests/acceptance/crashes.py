@@ -1,0 +1,128 @@
+"""Programs that are killed at a named point, started again, and looked at when all is over."""
+
+import asyncio
+import re
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from tests.acceptance.evidence import Database, Door, Evidence, gathered, opened
+from tests.acceptance.programs import DADM, Program, running
+from tests.adapters.engines import bpmn
+
+T = TypeVar("T")
+
+SECONDS = 60.0
+
+SHORT_LEASES = {
+    "DADM_TURNS__LEASE_SECONDS": "6",
+    "DADM_TURNS__TICKET_SECONDS": "6",
+    "DADM_ENGINE__LEASE_SECONDS": "3",
+    "DADM_ENGINE__RETRY_SECONDS": "0.2",
+}
+
+GATE = "Gate"
+"""The user task at which a process waits until a test lets it go on."""
+
+Crash: TypeAlias = Callable[["Stage"], Evidence]
+"""Brings one instance through a crash to its end, and gives what is left of it."""
+
+
+def process(elements: Sequence[str]) -> bytes:
+    """Write a process with these tasks in a row: AI tasks, or GATE."""
+    nodes = [
+        bpmn.node("userTask", GATE)
+        if element == GATE
+        else bpmn.task(
+            element,
+            bpmn.node("documentation", f"About {element}", f"{element}: what about ${{matter}}?")
+            + bpmn.extended(bpmn.properties(service__type="assistant", variables="none")),
+        )
+        for element in elements
+    ]
+    chain = bpmn.flows(" > ".join(("s", *elements, "e")))
+    return bpmn.model(bpmn.start(), *nodes, bpmn.end(), chain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where one crash is played: a database of its own, and the simulator that all share."""
+
+    folder: Path
+    database_url: str
+    simulator: Door
+
+    def begin(self, elements: Sequence[str]) -> str:
+        """Deploy the process of these tasks, start one instance, and give its id."""
+
+        async def begin(database: Database) -> str:
+            await database.engine.deploy({"model.bpmn": process(elements)})
+            # What is asked names the folder, and so nobody else's instance.
+            matter = {"matter": self.folder.name}
+            return (await database.engine.start("p", variables=matter)).instance_id
+
+        return asyncio.run(self._within(begin))
+
+    def pass_gate(self) -> None:
+        """Let the instance go on behind its gate."""
+
+        async def pass_gate(database: Database) -> None:
+            (task,) = await database.engine.user_tasks()
+            await database.engine.complete_user_task(task.task_id, variables={})
+
+        asyncio.run(self._within(pass_gate))
+
+    @contextmanager
+    def running(self, *, failpoint: str = "", **more: str) -> Iterator[Program]:
+        """Run engine, orchestrator and service together, perhaps with a point to die at."""
+        settings = {
+            "DADM_PORT": "0",
+            "DADM_DATABASE_URL": self.database_url,
+            "DADM_FAILPOINT": failpoint,
+            "OPENAI_API_KEY": "sk-of-nobody",
+            "OPENAI_BASE_URL": f"{self.simulator.address}/v1",
+            **SHORT_LEASES,
+            **more,
+        }
+        with running(DADM, "run", folder=self.folder, settings=settings) as program:
+            yield program
+
+    def dies_at(self, failpoint: str) -> None:
+        """Run until the process kills itself there."""
+        with self.running(failpoint=failpoint) as program:
+            assert_killed(program)
+
+    def ends(self) -> Evidence:
+        """Run until the instance has ended, stop politely, and look."""
+        with self.running() as program:
+            program.heard(r"action=threads_closed", seconds=SECONDS)
+            program.terminate()
+            assert program.wait(seconds=SECONDS) == 0
+        return self.evidence()
+
+    def evidence(self) -> Evidence:
+        """Look at the one instance."""
+
+        async def look(database: Database) -> Evidence:
+            (evidence,) = await gathered(database, self.simulator)
+            return evidence
+
+        return asyncio.run(self._within(look))
+
+    async def _within(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        async with opened(self.database_url) as database:
+            return await work(database)
+
+
+def heard_task(program: Program, element: str) -> re.Match[str]:
+    """Wait until the engine was told that the task is completed."""
+    return program.heard(rf"action=outcome_reported element_id={element} ", seconds=SECONDS)
+
+
+def assert_killed(program: Program) -> None:
+    """Wait until the program is killed, and by nothing else than SIGKILL."""
+    status = program.wait(seconds=SECONDS)
+    assert status == -signal.SIGKILL, "\n".join(program.stderr)
