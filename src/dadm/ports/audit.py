@@ -22,6 +22,8 @@ class AuditAction(StrEnum):
     REFUSED = "refused"
     ABANDONED = "abandoned"
     """A person ended the turn without an answer."""
+    RESOLVED = "resolved"
+    """A person answered the turn in the backend's place, or had it asked again."""
     REBUILT = "rebuilt"
     """The thread got a new conversation with its memory; the detail says why."""
     FENCED = "fenced"
