@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.evidence import Door
 from tests.acceptance.programs import DADM, Program, Starting, running
 
 
@@ -98,3 +99,12 @@ def on_simulator(start_for_module: Starting) -> OnSimulator:
         OPENAI_BASE_URL=f"{simulator.address}/v1",
     )
     return OnSimulator(service=service, simulator=simulator, key=key)
+
+
+@pytest.fixture(scope="module")
+def simulator(start_for_module: Starting) -> Iterator[Door]:
+    """Start the simulated OpenAI, where the model echoes what it was told, for all crashes."""
+    program = start_for_module("simulate-openai", "--port", "0")
+    door = Door(address=program.address)
+    with door.client:
+        yield door

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
+from uuid import uuid4
 
 from tests.acceptance.evidence import Database, Door, Evidence, gathered, opened
 from tests.acceptance.programs import DADM, Program, running
@@ -60,8 +61,8 @@ class Stage:
 
         async def begin(database: Database) -> str:
             await database.engine.deploy({"model.bpmn": process(elements)})
-            # What is asked names the folder, and so nobody else's instance.
-            matter = {"matter": self.folder.name}
+            # No other instance is asked the same, so a message that strays is noticed.
+            matter = {"matter": uuid4().hex}
             return (await database.engine.start("p", variables=matter)).instance_id
 
         return asyncio.run(self._within(begin))
@@ -105,12 +106,12 @@ class Stage:
 
     def evidence(self) -> Evidence:
         """Look at the one instance."""
+        (evidence,) = self.all_evidence()
+        return evidence
 
-        async def look(database: Database) -> Evidence:
-            (evidence,) = await gathered(database, self.simulator)
-            return evidence
-
-        return asyncio.run(self._within(look))
+    def all_evidence(self) -> tuple[Evidence, ...]:
+        """Look at every instance, oldest first."""
+        return asyncio.run(self._within(lambda database: gathered(database, self.simulator)))
 
     async def _within(self, work: Callable[[Database], Awaitable[T]]) -> T:
         async with opened(self.database_url) as database:

@@ -15,7 +15,6 @@ import pytest
 from dadm.domain.thread import GenerationReason, GenerationState
 from tests.acceptance.crashes import GATE, Crash, Stage, assert_killed, heard_task
 from tests.acceptance.evidence import Door, Evidence, violations
-from tests.acceptance.programs import Starting
 from tests.databases import beside, command, migrated_postgres_url, sqlite_template
 
 __all__ = ["migrated_postgres_url", "sqlite_template"]
@@ -72,15 +71,6 @@ def killed_healing_at(failpoint: str) -> Crash:
         return stage.ends()
 
     return play
-
-
-@pytest.fixture(scope="module")
-def simulator(start_for_module: Starting) -> Iterator[Door]:
-    """Start the simulated OpenAI, where the model echoes what it was told, for all crashes."""
-    program = start_for_module("simulate-openai", "--port", "0")
-    door = Door(address=program.address)
-    with door.client:
-        yield door
 
 
 @pytest.fixture(scope="module")

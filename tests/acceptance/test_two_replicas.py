@@ -1,0 +1,47 @@
+"""Two replicas on one PostgreSQL: what one leaves in the middle, the other brings to its end."""
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.crashes import SECONDS, Stage, assert_killed
+from tests.acceptance.evidence import Door, violations
+from tests.databases import migrated_postgres_url, postgres_url
+
+__all__ = ["migrated_postgres_url", "postgres_url"]
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+
+TASKS = ("First", "Second", "Third")
+INSTANCES = 4
+
+
+@pytest.fixture
+def stage(tmp_path: Path, postgres_url: str, simulator: Door) -> Stage:
+    return Stage(folder=tmp_path, database_url=postgres_url, simulator=simulator)
+
+
+def test_what_a_killed_replica_had_in_hand_is_taken_over_by_one_that_runs(stage: Stage) -> None:
+    with (
+        stage.running() as survivor,
+        stage.running(failpoint=f"store.note_response:after:{INSTANCES + 1}") as doomed,
+    ):
+        for program in (survivor, doomed):
+            program.heard("DADM .* runs engine")
+        # It stands still meanwhile, so that the other one has all tasks in hand when it dies.
+        os.kill(survivor.pid, signal.SIGSTOP)
+        for _ in range(INSTANCES):
+            stage.begin(TASKS)
+        assert_killed(doomed)
+        os.kill(survivor.pid, signal.SIGCONT)
+        survivor.heard(r"action=threads_closed", times=INSTANCES, seconds=SECONDS)
+        survivor.terminate()
+        assert survivor.wait(seconds=SECONDS) == 0
+
+    every = stage.all_evidence()
+    assert [violations(seen, TASKS) for seen in every] == [[]] * INSTANCES
+    assert [seen.asked for seen in every] == [Counter(TASKS)] * INSTANCES
+    assert sum(len(seen.recovered) for seen in every) >= 1
