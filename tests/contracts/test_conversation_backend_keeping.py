@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dadm.adapters.simulators.openai import Behaviour, OnDisconnect, alternatives
-from dadm.domain.errors import ConversationBusy, ConversationLost
+from dadm.domain.errors import ConversationBroken, ConversationBusy, ConversationLost
 from dadm.domain.thread import ConversationId
 from dadm.domain.transcript import Message, Role
 from dadm.ports.backend import (
@@ -16,6 +16,7 @@ from dadm.ports.backend import (
     FoundNothing,
     FoundUnanswered,
     ResponseStarted,
+    RunCancelled,
     RunGone,
     Running,
 )
@@ -167,6 +168,7 @@ async def test_looking_behind_an_item_that_is_gone_goes_backwards(
 
     assert isinstance(found, FoundAnswered)
     assert found.answered.text == answered.text
+    assert found.is_by_text_alone, "an earlier question of these words might be meant"
     assert await backend.look(on, after_item=NO_SUCH_ITEM, prompt="Why?") == FoundNothing()
 
 
@@ -212,6 +214,40 @@ async def test_appended_messages_are_kept_as_they_are_over_several_pages(
     kept = [kept async for kept in backend.messages(on)]
     assert [each.message for each in kept] == written
     assert kept[-1].item_id == last
+
+
+async def test_messages_are_read_behind_an_item(backend: ConversationBackend) -> None:
+    on = await backend.open(labels={})
+    first = await backend.append(on, [said(Role.USER, "One."), said(Role.ASSISTANT, "Two.")])
+    await backend.append(on, [said(Role.USER, "Three.")])
+
+    behind = [kept.message async for kept in backend.messages(on, after_item=first)]
+
+    assert behind == [said(Role.USER, "Three.")]
+    with pytest.raises(ConversationBroken):
+        [kept async for kept in backend.messages(on, after_item=NO_SUCH_ITEM)]
+
+
+async def test_linked_items_are_there_once_however_often_they_are_linked(
+    backend: ConversationBackend,
+) -> None:
+    if not backend.links_items:
+        return
+    source, on = await backend.open(labels={}), await backend.open(labels={})
+    written = [said(Role.USER, f"Message {number}") for number in range(30)]
+    await backend.append(source, written[:20])
+    await backend.append(source, written[20:])
+    kept = [each async for each in backend.messages(source)]
+    item_ids = [each.item_id for each in kept]
+
+    for chunk in (item_ids[:20], item_ids[:20], item_ids[20:], item_ids[:20]):
+        await backend.link(on, chunk)
+
+    assert [each async for each in backend.messages(on)] == kept
+    answered = await answer(backend, on, "Who?")
+    found = await backend.look(on, after_item=item_ids[-1], prompt="Who?")
+    assert isinstance(found, FoundAnswered)
+    assert found.answered.text == answered.text
 
 
 async def test_a_turn_goes_on_from_what_was_appended(backend: ConversationBackend) -> None:
@@ -288,7 +324,7 @@ async def test_a_run_that_its_caller_left_ends_all_the_same(under_test: BackendU
         while isinstance(state := await backend.retrieve(on, started.response_id), Running):
             pass
 
-    if isinstance(state, RunGone):
+    if isinstance(state, RunGone | RunCancelled):
         # One of OpenAI's possible answers: a run does not outlive its caller.
         assert await backend.look(on, after_item="", prompt="Who?") == FoundNothing()
         return
@@ -298,7 +334,7 @@ async def test_a_run_that_its_caller_left_ends_all_the_same(under_test: BackendU
     assert found.answered.text == state.text
 
 
-async def test_a_cancelled_run_is_gone_where_it_can_be_cancelled(
+async def test_a_cancelled_run_is_over_where_it_can_be_cancelled(
     under_test: BackendUnderTest,
 ) -> None:
     backend = under_test.backend
@@ -312,7 +348,7 @@ async def test_a_cancelled_run_is_gone_where_it_can_be_cancelled(
             await backend.cancel(started.response_id)
 
     state = await backend.retrieve(on, started.response_id)
-    assert state == (RunGone() if under_test.can_cancel else Running())
+    assert state == (RunCancelled() if under_test.can_cancel else Running())
 
 
 async def test_erasing_leaves_nothing_and_says_what_it_took(backend: ConversationBackend) -> None:

@@ -91,20 +91,30 @@ class RunFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunCancelled:
+    """The run was cancelled: it is over, and nothing more of it will come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunGone:
-    """The run was cancelled, or the backend no longer knows it."""
+    """The backend no longer knows the run, whatever has become of it."""
 
 
-RunState: TypeAlias = Running | Answered | CutShort | RunFailed | RunGone
+RunState: TypeAlias = Running | Answered | CutShort | RunFailed | RunCancelled | RunGone
 """What a run that was named is doing, or how it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundAnswered:
-    """Our message and its answer are in the conversation."""
+    """Our message and its answer are in the conversation.
+
+    `is_by_text_alone` says that the known item was gone, so that an earlier message of the same
+    words may have been taken for ours.
+    """
 
     answered: Answered
     foreign_items: int = 0
+    is_by_text_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +158,7 @@ class ConversationBackend(Protocol):
     Two kinds: those that keep conversations (`keeps_conversations`), where a turn is appended
     to what is there; and those that keep nothing, which are shown a window of our transcript
     each time. The latter mint conversation ids, answer `exists` with True, and raise
-    `NotImplementedError` from `retrieve`, `look`, `messages` and `append`, which the
+    `NotImplementedError` from `retrieve`, `look`, `messages`, `append` and `link`, which the
     application never calls there.
 
     Errors common to all methods: BackendUnavailable (surely not accepted), OutcomeUnknown (no
@@ -172,6 +182,11 @@ class ConversationBackend(Protocol):
     @property
     def append_limit(self) -> int:
         """How many messages one `append` takes at most."""
+        ...
+
+    @property
+    def links_items(self) -> bool:
+        """Whether `link` works here."""
         ...
 
     @property
@@ -216,7 +231,7 @@ class ConversationBackend(Protocol):
         """Look for our message `prompt` and its answer behind `after_item` (`""`: from the start).
 
         Reads pages of items until the end; where `after_item` is itself gone, pages backwards
-        to our message. Never writes. Safe to repeat.
+        to the latest message of our words, and says so. Never writes. Safe to repeat.
 
         Raises:
             ConversationLost: The conversation is confirmed to be gone.
@@ -227,14 +242,37 @@ class ConversationBackend(Protocol):
         """Say whether the backend has the conversation; False only if it said so definitely."""
         ...
 
-    def messages(self, conversation_id: ConversationId) -> AsyncIterator[KeptMessage]:
-        """Read all user and assistant messages of the conversation, oldest first, in pages."""
+    def messages(
+        self, conversation_id: ConversationId, *, after_item: str = ""
+    ) -> AsyncIterator[KeptMessage]:
+        """Read the user and assistant messages behind `after_item`, oldest first, in pages.
+
+        `""` is for all of them. Safe to repeat.
+
+        Raises:
+            ConversationBroken: There is no item `after_item` any more.
+        """
         ...
 
     async def append(self, conversation_id: ConversationId, messages: Sequence[Message]) -> str:
         """Append at most `append_limit` messages in one request; give the last item's id.
 
         Not repeatable: after OutcomeUnknown the caller looks before it goes on.
+
+        Raises:
+            ConversationBusy: A run holds the conversation; not applied.
+        """
+        ...
+
+    async def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> None:
+        """Put items that are kept in another conversation of ours at the end of this one.
+
+        They keep their ids and are there once, however often this is repeated, also when an
+        earlier request arrives late. At most `append_limit` items; all of them or none.
+        Only where `links_items`.
+
+        Raises:
+            ConversationBusy: A run holds the conversation; not applied.
         """
         ...
 

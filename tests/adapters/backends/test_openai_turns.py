@@ -15,8 +15,8 @@ from dadm.ports.backend import (
     AnswerPart,
     CutShort,
     ResponseStarted,
+    RunCancelled,
     RunFailed,
-    RunGone,
     Running,
     RunState,
 )
@@ -210,8 +210,8 @@ async def test_a_run_under_way_is_running(status: str) -> None:
     assert await end_of(status=status) == Running()
 
 
-async def test_a_cancelled_run_is_gone() -> None:
-    assert await end_of(status="cancelled") == RunGone()
+async def test_a_cancelled_run_is_over() -> None:
+    assert await end_of(status="cancelled") == RunCancelled()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ class KeepsNothing:
 
     keeps_conversations = False
     append_limit = 0
+    links_items = False
 
     def __init__(self, new_id: Callable[[], str]) -> None:
         """Name conversations by `new_id`."""
@@ -54,12 +55,18 @@ class KeepsNothing:
         """Refuse: there is nothing to look at."""
         raise NotImplementedError(conversation_id, after_item, prompt)
 
-    def messages(self, conversation_id: ConversationId) -> AsyncIterator[KeptMessage]:
+    def messages(
+        self, conversation_id: ConversationId, *, after_item: str = ""
+    ) -> AsyncIterator[KeptMessage]:
         """Refuse: there are no messages."""
-        raise NotImplementedError(conversation_id)
+        raise NotImplementedError(conversation_id, after_item)
 
     async def append(
         self, conversation_id: ConversationId, messages: Sequence[Message]
     ) -> NoReturn:
         """Refuse: nothing would keep them."""
         raise NotImplementedError(conversation_id, messages)
+
+    async def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> NoReturn:
+        """Refuse: there are no items."""
+        raise NotImplementedError(conversation_id, item_ids)

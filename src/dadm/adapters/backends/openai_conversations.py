@@ -19,10 +19,16 @@ from dadm.adapters.backends.openai_client import (
     timeouts,
 )
 from dadm.adapters.backends.openai_erasure import Erasure
-from dadm.adapters.backends.openai_errors import ErrorTable, says_gone, says_gone_or_ended
+from dadm.adapters.backends.openai_errors import (
+    ErrorTable,
+    says_already_there,
+    says_gone,
+    says_gone_or_ended,
+)
 from dadm.adapters.backends.openai_items import Json, kept_message, run_state
 from dadm.adapters.backends.openai_pages import ItemPages
 from dadm.adapters.backends.openai_requests import (
+    link_item,
     message_item,
     metadata_of,
     parameter_names,
@@ -31,6 +37,7 @@ from dadm.adapters.backends.openai_requests import (
 from dadm.domain.errors import (
     BackendMisconfigured,
     BackendUnavailable,
+    ConversationBroken,
     ConversationLost,
     OutcomeUnknown,
 )
@@ -77,6 +84,7 @@ class OpenAIConversations:
         account: str | None = None,
         use_background: bool = True,
         output_ids_are_item_ids: bool = True,
+        links_items: bool = True,
         request_timeout_seconds: float = 60.0,
         turn_timeout_seconds: float = 600.0,
         http_client: httpx2.AsyncClient | None = None,
@@ -95,6 +103,8 @@ class OpenAIConversations:
                 under zero data retention.
             output_ids_are_item_ids: The last id of a response's output is that of the
                 conversation's last item; otherwise that is read after each turn, by a request more.
+            links_items: Items of one conversation can be put into another by their ids, which
+                lets a long thread heal over lost requests.
             request_timeout_seconds: How long any other request than a turn may be silent.
             turn_timeout_seconds: How long a turn may take in all.
             http_client: Sends the requests, and stays open; by default the SDK's.
@@ -105,6 +115,7 @@ class OpenAIConversations:
         self._model = model
         self._use_background = use_background
         self._output_ids_are_item_ids = output_ids_are_item_ids
+        self._links_items = links_items
         self._turn_timeout_seconds = turn_timeout_seconds
         self._owns_http_client = http_client is None
         try:
@@ -159,6 +170,11 @@ class OpenAIConversations:
     def identity(self) -> BackendIdentity:
         """The address, and organisation and project where they are set, else the key's print."""
         return self._identity
+
+    @property
+    def links_items(self) -> bool:
+        """As it was told."""
+        return self._links_items
 
     @staticmethod
     def parameter_names() -> frozenset[str]:
@@ -263,13 +279,19 @@ class OpenAIConversations:
             return False
         return True
 
-    async def messages(self, conversation_id: ConversationId) -> AsyncGenerator[KeptMessage, None]:
-        """Read all messages, the oldest first."""
-        async for page in self._pages.pages(conversation_id, order="asc"):
-            for item in page:
-                kept = kept_message(item)
-                if kept is not None:
-                    yield kept
+    async def messages(
+        self, conversation_id: ConversationId, *, after_item: str = ""
+    ) -> AsyncGenerator[KeptMessage, None]:
+        """Read messages, the oldest first."""
+        try:
+            async for page in self._pages.pages(conversation_id, order="asc", after=after_item):
+                for item in page:
+                    kept = kept_message(item)
+                    if kept is not None:
+                        yield kept
+        except openai.NotFoundError as error:
+            text = f"{self._errors.service} has no item {after_item} in {conversation_id} any more."
+            raise ConversationBroken(text) from error
 
     async def append(self, conversation_id: ConversationId, messages: Sequence[Message]) -> str:
         """Create the items of `messages` by one request."""
@@ -277,6 +299,15 @@ class OpenAIConversations:
         with self._errors.at_boundary():
             created = await self._client.conversations.items.create(conversation_id, items=items)
         return str((self._read(created).get("data") or [])[-1]["id"])
+
+    async def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> None:
+        """Create items by reference; OpenAI refuses those that are there already."""
+        items = [link_item(item_id) for item_id in item_ids]
+        with (
+            suppress(openai.BadRequestError),
+            self._errors.at_boundary(but=says_already_there),
+        ):
+            await self._client.conversations.items.create(conversation_id, items=items)
 
     async def erase(
         self, conversation_id: ConversationId, *, response_ids: Sequence[str]

@@ -252,6 +252,14 @@ def says_gone_or_ended(error: openai.APIStatusError) -> bool:
     return says_gone(error) or isinstance(error, openai.BadRequestError | openai.ConflictError)
 
 
+def says_already_there(error: openai.APIStatusError) -> bool:
+    """Whether items that were to be linked are in the conversation already."""
+    return isinstance(error, openai.BadRequestError) and (
+        error.code == "item_already_in_conversation"
+        or words_of(error).startswith("Item already in conversation")
+    )
+
+
 def says_unknown_item(error: openai.APIStatusError) -> bool:
     """Whether the item that a listing was to begin behind is not in the conversation."""
     is_about_item = error.param == "after" or words_of(error).startswith("No item found with id")

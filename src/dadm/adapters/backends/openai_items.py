@@ -14,8 +14,8 @@ from dadm.ports.backend import (
     FoundNothing,
     FoundUnanswered,
     KeptMessage,
+    RunCancelled,
     RunFailed,
-    RunGone,
     Running,
     RunState,
 )
@@ -102,7 +102,7 @@ def run_state(response: Json) -> RunState:
                 is_temporary=code in TEMPORARY_FAILURES,
             )
         case "cancelled":
-            return RunGone()
+            return RunCancelled()
         case status:
             text = f"Response {response.get('id')!r} has the unknown status {status!r}."
             raise OutcomeUnknown(text)

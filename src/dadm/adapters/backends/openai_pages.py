@@ -1,6 +1,7 @@
 """A conversation's items at OpenAI, read page by page in either direction; nothing is written."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Literal
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from dadm.adapters.backends.openai_client import read_object
 from dadm.adapters.backends.openai_errors import ErrorTable, says_unknown_item
 from dadm.adapters.backends.openai_items import Json, find_exchange, is_question
 from dadm.domain.thread import ConversationId
-from dadm.ports.backend import Finding
+from dadm.ports.backend import Finding, FoundAnswered
 
 PAGE_SIZE = 100
 Order = Literal["asc", "desc"]
@@ -57,7 +58,10 @@ class ItemPages:
                 for item in page
             ]
         except openai.NotFoundError:
-            items = await self._back_to(conversation_id, prompt)
+            finding = find_exchange(await self._back_to(conversation_id, prompt), prompt)
+            if isinstance(finding, FoundAnswered):
+                return replace(finding, is_by_text_alone=True)
+            return finding
         return find_exchange(items, prompt)
 
     async def _back_to(self, conversation_id: ConversationId, prompt: str) -> list[Json]:

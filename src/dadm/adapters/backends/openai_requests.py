@@ -7,6 +7,7 @@ from typing import Any
 
 from openai.resources.responses import AsyncResponses
 from openai.types.responses import EasyInputMessageParam
+from openai.types.responses.response_input_item_param import ItemReference
 
 from dadm.domain.assistant import Assistant
 from dadm.domain.errors import BackendMisconfigured
@@ -95,6 +96,10 @@ def metadata_of(labels: JsonObject) -> dict[str, str]:
 
 def message_item(message: Message) -> EasyInputMessageParam:
     return {"type": "message", "role": message.role.value, "content": message.text}
+
+
+def link_item(item_id: str) -> ItemReference:
+    return {"type": "item_reference", "id": item_id}
 
 
 def _check(assistant: Assistant) -> None:

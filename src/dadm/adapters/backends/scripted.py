@@ -24,6 +24,7 @@ from dadm.ports.backend import (
     MessagesShown,
     Question,
     ResponseStarted,
+    RunCancelled,
     RunFailed,
     RunGone,
     RunState,
@@ -72,6 +73,7 @@ class ScriptedBackend:
     """
 
     append_limit = 20
+    links_items = True
 
     def __init__(
         self,
@@ -225,7 +227,7 @@ class ScriptedBackend:
         self._note("cancel", text=response_id)
         run = self._kept.run(response_id) if self._kept else None
         if self._kept and run:
-            self._kept.end(run, RunGone())
+            self._kept.end(run, RunCancelled())
 
     async def look(
         self, conversation_id: ConversationId, *, after_item: str, prompt: str
@@ -239,15 +241,22 @@ class ScriptedBackend:
         self._note("exists", conversation_id)
         return self._kept.exists(conversation_id) if self._kept else True
 
-    def messages(self, conversation_id: ConversationId) -> AsyncIterator[KeptMessage]:
-        """Give all messages, the oldest first."""
+    def messages(
+        self, conversation_id: ConversationId, *, after_item: str = ""
+    ) -> AsyncIterator[KeptMessage]:
+        """Give messages, the oldest first."""
         self._note("messages", conversation_id)
-        return _each(self._conversations, conversation_id)
+        return _each(self._conversations, conversation_id, after_item)
 
     async def append(self, conversation_id: ConversationId, messages: Sequence[Message]) -> str:
         """Append messages."""
         self._note("append", conversation_id)
         return self._conversations.append(conversation_id, messages)
+
+    async def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> None:
+        """Put items of other conversations at the end of this one, once."""
+        self._note("link", conversation_id)
+        self._conversations.link(conversation_id, item_ids)
 
     async def erase(
         self, conversation_id: ConversationId, *, response_ids: Sequence[str]
@@ -301,9 +310,9 @@ def _shown(question: Question) -> MessagesShown:
 
 
 async def _each(
-    conversations: Conversations, conversation_id: ConversationId
+    conversations: Conversations, conversation_id: ConversationId, after_item: str
 ) -> AsyncGenerator[KeptMessage, None]:
-    for message in conversations.messages(conversation_id):
+    for message in conversations.messages(conversation_id, after_item=after_item):
         yield message
 
 

@@ -3,7 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from dadm.domain.errors import ConversationBusy, ConversationLost
+from dadm.domain.errors import (
+    BackendRefused,
+    ConversationBroken,
+    ConversationBusy,
+    ConversationLost,
+)
 from dadm.domain.thread import NO_USAGE, ConversationId
 from dadm.domain.transcript import Message, Role
 from dadm.ports.backend import (
@@ -46,6 +51,7 @@ class Conversations:
         self._new_id = new_id
         self._conversations: dict[ConversationId, _Conversation] = {}
         self._runs: dict[str, Run] = {}
+        self._items: dict[str, KeptMessage] = {}
 
     @property
     def ids(self) -> tuple[ConversationId, ...]:
@@ -64,13 +70,22 @@ class Conversations:
     def exists(self, conversation_id: ConversationId) -> bool:
         return conversation_id in self._conversations
 
-    def messages(self, conversation_id: ConversationId) -> tuple[KeptMessage, ...]:
-        """Give the messages, the oldest first.
+    def messages(
+        self, conversation_id: ConversationId, *, after_item: str = ""
+    ) -> tuple[KeptMessage, ...]:
+        """Give the messages behind an item, or all, the oldest first.
 
         Raises:
             ConversationLost: There is no such conversation.
+            ConversationBroken: There is no such item in it.
         """
-        return tuple(self._of(conversation_id).messages)
+        kept = self._of(conversation_id).messages
+        if not after_item:
+            return tuple(kept)
+        for place, message in enumerate(kept):
+            if message.item_id == after_item:
+                return tuple(kept[place + 1 :])
+        raise ConversationBroken(f"There is no item {after_item} in {conversation_id}.")
 
     def append(self, conversation_id: ConversationId, messages: Sequence[Message]) -> str:
         """Add messages; give the id of the last.
@@ -82,6 +97,24 @@ class Conversations:
         conversation = self._of(conversation_id)
         self._refuse_if_running(conversation)
         return self._add(conversation, messages)
+
+    def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> None:
+        """Add items of other conversations under their own ids, unless they are there already.
+
+        Raises:
+            ConversationLost: There is no such conversation.
+            ConversationBusy: A run holds it.
+            BackendRefused: There is no such item anywhere.
+        """
+        conversation = self._of(conversation_id)
+        self._refuse_if_running(conversation)
+        there = {message.item_id for message in conversation.messages}
+        if there & set(item_ids):
+            return
+        unknown = [item_id for item_id in item_ids if item_id not in self._items]
+        if unknown:
+            raise BackendRefused(f"There is no item {unknown[0]}.")
+        conversation.messages.extend(self._items[item_id] for item_id in item_ids)
 
     def start(self, conversation_id: ConversationId, prompt: str) -> Run:
         """Begin a run, which holds the conversation until it is ended.
@@ -150,7 +183,11 @@ class Conversations:
         if answer.item_id in conversation.cut_short:
             return FoundUnanswered(foreign_items=foreign - 2)
         answered = Answered(text=answer.message.text, usage=NO_USAGE, last_item_id=kept[-1].item_id)
-        return FoundAnswered(answered=answered, foreign_items=foreign - 2)
+        return FoundAnswered(
+            answered=answered,
+            foreign_items=foreign - 2,
+            is_by_text_alone=bool(after_item) and not known,
+        )
 
     def _of(self, conversation_id: ConversationId) -> _Conversation:
         found = self._conversations.get(conversation_id)
@@ -165,5 +202,6 @@ class Conversations:
     def _add(self, conversation: _Conversation, messages: Sequence[Message]) -> str:
         for message in messages:
             kept = KeptMessage(item_id=self._new_id("msg"), message=message)
+            self._items[kept.item_id] = kept
             conversation.messages.append(kept)
         return conversation.messages[-1].item_id
