@@ -15,13 +15,12 @@ from dadm.adapters.assistant_files import SHIPPED, assistant_paths, read_assista
 from dadm.adapters.failpoints import armed
 from dadm.adapters.script_file import read_script
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
-from dadm.application.limits import TurnLimits
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.outcomes import RetryPolicy
 from dadm.application.reachable_backends import OpeningBackend, ReachableBackends
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
 from dadm.application.thread_cleanup import ThreadCleanup
-from dadm.application.turn_taking import World
+from dadm.application.world import World
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.errors import BackendRefused, InvalidAssistant, SettingsError
 from dadm.ports.assistant_service import AssistantService
@@ -29,7 +28,7 @@ from dadm.ports.engine import ProcessModels
 from dadm.ports.observer import Observer
 from dadm.ports.process_store import ProcessStore
 from dadm.ports.store import ThreadStore
-from dadm.settings import Settings
+from dadm.settings import Settings, turn_limits
 
 if TYPE_CHECKING:
     from dadm.adapters.backends.local_model import LocalModel
@@ -94,6 +93,7 @@ def _openai(settings: Settings) -> OpeningBackend:
         account=given.account or None,
         use_background=given.background,
         output_ids_are_item_ids=given.output_ids_are_item_ids,
+        links_items=given.links_items,
         turn_timeout_seconds=settings.turns.turn_seconds,
     )
 
@@ -215,7 +215,6 @@ async def open_assistant_side(
         BackendMisconfigured: The backend cannot be started as it is set.
     """
     catalogue = read_assistants(settings)
-    given = settings.turns
     async with reachable_backends(settings) as backends:
         armed(settings.failpoint, "backend", backends.default)
         world = World(
@@ -225,16 +224,7 @@ async def open_assistant_side(
             observer=observer,
             clock=CLOCK,
             identifiers=IDENTIFIERS,
-            limits=TurnLimits(
-                turn_seconds=given.turn_seconds,
-                lease_seconds=given.lease_seconds,
-                # Heartbeats come at each third of the lease, so a short one leaves less to spare.
-                lease_margin_seconds=min(5.0, given.lease_seconds / 4),
-                ticket_seconds=given.ticket_seconds,
-                concurrent_turns=given.concurrent_turns,
-                waiting_turns=given.waiting_turns,
-                copied_characters=given.copied_characters,
-            ),
+            limits=turn_limits(settings.turns),
         )
         async with NameBasedAssistantManager(world) as manager:
             yield AssistantSide(manager=manager, catalogue=catalogue, backends=backends)

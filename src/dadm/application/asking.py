@@ -1,74 +1,81 @@
 """Asking: from a submitted turn to a settled one, whatever the backend answers."""
 
-import asyncio
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TypeAlias, assert_never
+from dataclasses import dataclass
+from typing import NoReturn
 
+from dadm.application.circuit import Circuits
 from dadm.application.conversation_opening import ConversationOpening
+from dadm.application.conversing import Conversing
 from dadm.application.held import Held, TurnResult
-from dadm.application.limits import TurnLimits
+from dadm.application.held_endings import HeldEndings
 from dadm.application.recovery import Ended, Recovery, ToBeAsked
-from dadm.application.settling import Settling
 from dadm.application.submission import prepare_submission
 from dadm.application.turn_news import TurnNews
-from dadm.domain.assistant import AssistantCatalogue
+from dadm.application.world import World
 from dadm.domain.errors import (
     BackendError,
     BackendRefused,
+    BackendUnavailable,
     ConversationBroken,
     ConversationBusy,
     ConversationLost,
+    ConversationTooLong,
     OutcomeUnknown,
     RequestError,
-    StoreUnavailable,
+    TaskGone,
 )
 from dadm.domain.thread import GenerationReason
-from dadm.domain.transcript import Window
-from dadm.domain.turn import Refusal, Turn
-from dadm.ports.backend import (
-    Answered,
-    AnswerPart,
-    ConversationBackend,
-    CutShort,
-    MessagesShown,
-    Question,
-    ResponseStarted,
-)
-from dadm.ports.clock import Clock
-from dadm.ports.store import ThreadStore
-from dadm.ports.store_values import AnswerSettlement, OpenTurn, RefusalSettlement
+from dadm.ports.backend import ConversationBackend
+from dadm.ports.store_values import OpenTurn
 
 ASKED_AT_MOST = 3
-"""How often one delivery may ask its backend before the turn is left to the next delivery."""
+"""How often one delivery may ask without a definite answer before it is left to the next one."""
+
+SHORTENED_AT_MOST = 4
+"""How often one delivery may halve what its conversation holds; to a sixteenth in all."""
 
 
-_Step: TypeAlias = TurnResult | ToBeAsked
+@dataclass(slots=True)
+class _Tries:
+    """What one delivery has tried so far: it is bounded in how often, and in how long it waits."""
+
+    not_taken: int = 0
+    unanswered: int = 0
+    shortened: int = 0
+    paused_seconds: float = 0.0
+    characters: int | None = None
 
 
 class Asking:
-    """Asks the backend, settles what it answered, and turns its errors into the next step."""
+    """Asks the backend, settles what it answered, and turns its errors into the next step.
+
+    A request that was not taken is sent again after a pause, within the delivery's patience and
+    while the backend's circuit is closed; then the turn goes back to its engine, planned. One
+    without a definite answer is looked for first. The thread stays held meanwhile, since its
+    turns have an order.
+    """
 
     def __init__(
         self,
+        world: World,
         *,
-        store: ThreadStore,
         opening: ConversationOpening,
         recovery: Recovery,
-        assistants: AssistantCatalogue,
-        news: TurnNews,
-        clock: Clock,
-        limits: TurnLimits,
+        endings: HeldEndings,
+        circuits: Circuits,
     ) -> None:
         """Work with the parts of turn taking."""
-        self._store = store
-        self._settling = Settling(store, clock)
+        self._world = world
+        self._store = world.store
+        self._endings = endings
         self._opening = opening
         self._recovery = recovery
-        self._assistants = assistants
-        self._news = news
-        self._clock = clock
-        self._limits = limits
+        self._circuits = circuits
+        self._assistants = world.assistants
+        self._news = TurnNews(world.observer, world.clock)
+        self._clock = world.clock
+        self._limits = world.limits
+        self._back_off = world.back_off
 
     async def ask(self, held: Held) -> TurnResult:
         """Bring the submitted turn to its end and release the thread.
@@ -76,128 +83,100 @@ class Asking:
         Raises:
             BackendError: There is no answer yet; the turn is planned again or unknown, and the
                 thread is free.
+            TaskGone: The task disappeared before it had an answer; likewise.
             StoreError: The store did not take part, or the lease was lost.
         """
-        for asked in range(1, ASKED_AT_MOST + 1):
-            step = await self._ask_once(held)
+        tries = _Tries()
+        while True:
+            step = await self._ask_once(held, tries)
             if isinstance(step, TurnResult):
                 return step
-            if asked < ASKED_AT_MOST:
-                held = await self._submit_again(held, step)
-        error = OutcomeUnknown(f"The turn was asked {ASKED_AT_MOST} times without an answer.")
-        await self._give_back(held)
-        self._news.unsettled(held, error, is_unknown=False)
-        raise error
+            if tries.unanswered >= ASKED_AT_MOST:
+                await self._give_up(held, tries)
+            held = await self._submit_again(held, step)
 
-    async def finish(self, held: Held, ended: Ended) -> TurnResult:
-        """Release the thread of a turn that was brought to its end by looking."""
-        await self._store.release(held.lease)
-        self.tell_end(held, ended.turn)
-        return self._result(held, ended.turn)
-
-    def tell_end(self, held: Held, turn: Turn) -> None:
-        """Tell of a turn that was brought to its end by looking."""
-        if turn.refusal is not None:
-            self._news.refused(held, turn.refusal)
-            return
-        now = self._clock.monotonic()
-        self._news.completed(held, turn, begun_at=now, answered_at=now)
-
-    async def _ask_once(self, held: Held) -> _Step:
+    async def _ask_once(self, held: Held, tries: _Tries) -> TurnResult | ToBeAsked:
         self._news.started(held)
         try:
             backend = await self._opening.backend_of(held.thread)
         except BackendError as error:
-            await self._plan_again(held, error)
+            await self._endings.plan_again(held, error)
             raise
         begun_at = self._clock.monotonic()
-        conversing = _Conversing(held=held)
+        conversing = Conversing(self._world, held, backend)
         try:
-            async with asyncio.timeout(self._limits.turn_seconds):
-                end = await self._converse(conversing, backend)
-        except ConversationLost as error:
-            return await self._lost(conversing.held, backend, error)
-        except ConversationBroken:
-            return await self._reopen(held, GenerationReason.ENDED)
-        except (OutcomeUnknown, ConversationBusy) as error:
-            return await self._look(conversing.held, backend, error)
-        except TimeoutError:
-            late = OutcomeUnknown(f"No answer within {self._limits.turn_seconds:g} seconds.")
-            await self._set_aside(conversing.held, late)
-            raise late from None
-        except BackendRefused as error:
-            return await self._refuse(held, error)
+            with self._circuits.watching(backend.identity):
+                end = await conversing.run()
         except BackendError as error:
-            await self._plan_again(held, error)
-            raise
-        return await self._settle(held, end, begun_at)
+            return await self._after(conversing.held, backend, error, tries)
+        except TimeoutError:
+            await self._too_late(conversing.held)
+        return await self._endings.settle(held, end, begun_at)
 
-    async def _converse(
-        self, conversing: "_Conversing", backend: ConversationBackend
-    ) -> Answered | CutShort:
-        held = conversing.held
-        question = await self._question(held, backend)
-        async with backend.take_turn(question) as events:
-            async for event in events:
-                match event:
-                    case MessagesShown():
-                        self._news.shown(held, event)
-                    case ResponseStarted(response_id=response_id):
-                        conversing.note_response(response_id)
-                        with suppress(StoreUnavailable):
-                            # Without the name, whoever comes after a crash looks instead.
-                            await self._store.note_response(held.attempt.ref, response_id)
-                    case AnswerPart():
-                        continue
-                    case Answered() | CutShort():
-                        return event
-                    case _:
-                        assert_never(event)
-        msg = "The backend ended its answer without saying how."
-        raise OutcomeUnknown(msg)
-
-    async def _question(self, held: Held, backend: ConversationBackend) -> Question:
-        history = Window(exchanges=(), left_out=0)
-        if backend.history_characters and held.turn.sequence > 1:
-            history = await self._store.window(
-                held.thread.ref, characters=backend.history_characters
-            )
-        key = held.turn.key
-        return Question(
-            conversation_id=held.thread_id,
-            assistant=self._assistants.resolve(held.thread.key.assistant),
-            prompt=held.turn.prompt,
-            history=history,
-            answer_schema=held.turn.answer_schema,
-            labels={"engine": key.engine, "scope": key.scope, "task": key.task_id},
+    async def _too_late(self, held: Held) -> NoReturn:
+        """Leave a turn that took too long, or whose task is gone, to whoever comes next."""
+        late: BackendError | TaskGone = OutcomeUnknown(
+            f"No answer within {self._limits.turn_seconds:g} seconds."
         )
+        if held.delivery.withdrawal.is_withdrawn:
+            late = TaskGone()
+        await self._endings.set_aside(held, late)
+        raise late
 
-    async def _settle(self, held: Held, end: Answered | CutShort, begun_at: float) -> TurnResult:
-        answered_at = self._clock.monotonic()
-        if isinstance(end, CutShort):
-            ended = await self._recovery.refuse_cut_short(held.lease, held.thread, held.turn, end)
-            return await self.finish(held, ended)
-        settlement = AnswerSettlement(
-            answer=end.text, usage=end.usage, last_item_id=end.last_item_id
-        )
-        turn = await self._settling.settle(held.lease, held.turn.ref, settlement)
-        self._news.completed(held, turn, begun_at=begun_at, answered_at=answered_at)
-        return self._result(held, turn)
+    async def _after(
+        self, held: Held, backend: ConversationBackend, error: BackendError, tries: _Tries
+    ) -> TurnResult | ToBeAsked:
+        """Find the next step after an error."""
+        match error:
+            case ConversationLost():
+                return await self._lost(held, backend, error, tries)
+            case ConversationBroken():
+                tries.unanswered += 1
+                return await self._reopen(held, GenerationReason.ENDED)
+            case ConversationTooLong() if self._can_be_shortened(backend, tries):
+                return await self._shorten(held, tries)
+            case OutcomeUnknown() | ConversationBusy():
+                return await self._look(held, backend, error, tries)
+            case BackendRefused():
+                return await self._endings.refuse(held, error)
+            case BackendUnavailable():
+                return await self._try_later(held, backend, error, tries)
+            case _:
+                await self._endings.plan_again(held, error)
+                raise error
 
     async def _lost(
-        self, held: Held, backend: ConversationBackend, error: ConversationLost
-    ) -> _Step:
+        self, held: Held, backend: ConversationBackend, error: ConversationLost, tries: _Tries
+    ) -> TurnResult | ToBeAsked:
         """Rebuild, but only if the backend confirms that the conversation is gone."""
         try:
             is_there = await backend.exists(held.thread_id)
         except BackendError as unsure:
-            await self._plan_again(held, unsure)
+            await self._endings.plan_again(held, unsure)
             raise
         if is_there:
-            return await self._look(held, backend, OutcomeUnknown(error.message))
+            return await self._look(held, backend, OutcomeUnknown(error.message), tries)
+        tries.unanswered += 1
         return await self._reopen(held, GenerationReason.LOST)
 
-    async def _reopen(self, held: Held, reason: GenerationReason) -> ToBeAsked:
+    def _can_be_shortened(self, backend: ConversationBackend, tries: _Tries) -> bool:
+        return (
+            self._limits.is_shortened
+            and backend.keeps_conversations
+            and tries.shortened < SHORTENED_AT_MOST
+        )
+
+    async def _shorten(self, held: Held, tries: _Tries) -> ToBeAsked:
+        """Go on in a conversation that holds half as much."""
+        if tries.characters is None:
+            tries.characters = await self._opening.characters_held(held.thread)
+        tries.characters //= 2
+        tries.shortened += 1
+        return await self._reopen(held, GenerationReason.SHORTENED, characters=tries.characters)
+
+    async def _reopen(
+        self, held: Held, reason: GenerationReason, *, characters: int | None = None
+    ) -> ToBeAsked:
         """Plan the turn again, proven not applied, on a new conversation."""
         await self._store.replan(
             held.lease,
@@ -212,20 +191,22 @@ class Asking:
                 held.thread,
                 reason=reason,
                 process_instance_id=held.process_instance_id,
+                characters=characters,
             )
         except BackendError as error:
-            await self._give_back(held)
-            self._news.unsettled(held, error, is_unknown=False)
+            await self._endings.give_back(held, error)
             raise
         return ToBeAsked(opening=opening)
 
-    async def _look(self, held: Held, backend: ConversationBackend, error: BackendError) -> _Step:
+    async def _look(
+        self, held: Held, backend: ConversationBackend, error: BackendError, tries: _Tries
+    ) -> TurnResult | ToBeAsked:
         """Bring an attempt without a definite answer to its end, if looking succeeds."""
         if not backend.keeps_conversations:
-            await self._plan_again(held, error)
-            raise error
+            return await self._ask_anew(held, backend, error, tries)
         found = OpenTurn(turn=held.turn, attempt=held.attempt)
         try:
+            held.delivery.withdrawal.refuse_if_withdrawn()
             ending = await self._recovery.end(
                 held.lease,
                 held.thread,
@@ -233,20 +214,73 @@ class Asking:
                 process_instance_id=held.process_instance_id,
                 is_busy=isinstance(error, ConversationBusy),
             )
-        except BackendError as trouble:
-            await self._set_aside(held, trouble)
-            raise error from trouble
-        return await self.finish(held, ending) if isinstance(ending, Ended) else ending
+        except (BackendError, TaskGone) as trouble:
+            await self._endings.set_aside(held, trouble)
+            raise (trouble if isinstance(trouble, TaskGone) else error) from trouble
+        if isinstance(ending, Ended):
+            return await self._endings.finish(held, ending)
+        tries.unanswered += 1
+        if tries.unanswered < ASKED_AT_MOST:
+            await self._pause(held, error, self._back_off.pause(tries.unanswered), tries)
+        return ending
+
+    async def _ask_anew(
+        self, held: Held, backend: ConversationBackend, error: BackendError, tries: _Tries
+    ) -> ToBeAsked:
+        """Ask a backend that keeps nothing once more: only what it costs can be double."""
+        tries.unanswered += 1
+        if tries.unanswered >= ASKED_AT_MOST:
+            await self._endings.plan_again(held, error)
+            raise error
+        pause = self._back_off.pause(tries.unanswered)
+        return await self._plan_and_pause(held, backend, error, pause, tries)
+
+    async def _try_later(
+        self, held: Held, backend: ConversationBackend, error: BackendUnavailable, tries: _Tries
+    ) -> ToBeAsked:
+        """Wait for a backend that did not take the request, as long as it asks for."""
+        tries.not_taken += 1
+        pause = self._back_off.pause(tries.not_taken, at_least=error.retry_after)
+        return await self._plan_and_pause(held, backend, error, pause, tries)
+
+    async def _plan_and_pause(
+        self,
+        held: Held,
+        backend: ConversationBackend,
+        error: BackendError,
+        pause: float,
+        tries: _Tries,
+    ) -> ToBeAsked:
+        """Plan the turn again and wait, or send it back where waiting would take too long."""
+        is_patient = tries.paused_seconds + pause <= self._back_off.patience_seconds
+        if not is_patient or not self._circuits.is_closed(backend.identity):
+            await self._endings.plan_again(held, error)
+            raise error
+        await self._store.replan(
+            held.lease,
+            held.turn.ref,
+            error_code=error.code,
+            error_message=error.message,
+            keep_lease=True,
+        )
+        await self._pause(held, error, pause, tries)
+        return ToBeAsked(opening=None)
+
+    async def _pause(self, held: Held, error: BackendError, seconds: float, tries: _Tries) -> None:
+        self._news.delayed(held, error, seconds)
+        tries.paused_seconds += seconds
+        await self._clock.sleep(seconds)
 
     async def _submit_again(self, held: Held, step: ToBeAsked) -> Held:
         standing = await self._store.look_up(held.delivery.thread, held.turn.key)
         thread = standing.thread or held.thread
         try:
+            held.delivery.withdrawal.refuse_if_withdrawn()
             submission = prepare_submission(held.delivery.task, thread, self._assistants)
             submitted = await self._store.submit(held.lease, held.turn.ref, submission)
-        except RequestError:
-            # Its placeholders are undefined by now, or the thread was closed meanwhile.
-            await self._give_back(held)
+        except (RequestError, TaskGone):
+            # Its placeholders are undefined by now, the thread was closed, or the task is gone.
+            await self._endings.give_back(held)
             raise
         return Held.of(
             held.delivery,
@@ -255,44 +289,8 @@ class Asking:
             waited_seconds=held.waited_seconds,
         )
 
-    async def _refuse(self, held: Held, error: BackendRefused) -> TurnResult:
-        refusal = Refusal(code=error.code, reason=error.message)
-        turn = await self._settling.settle(
-            held.lease, held.turn.ref, RefusalSettlement(refusal=refusal)
-        )
-        self._news.refused(held, refusal)
-        return self._result(held, turn)
-
-    async def _plan_again(self, held: Held, error: BackendError) -> None:
-        await self._store.replan(
-            held.lease,
-            held.turn.ref,
-            error_code=error.code,
-            error_message=error.message,
-            keep_lease=False,
-        )
-        self._news.unsettled(held, error, is_unknown=False)
-
-    async def _set_aside(self, held: Held, error: BackendError) -> None:
-        await self._store.set_aside(
-            held.lease, held.turn.ref, error_code=error.code, error_message=error.message
-        )
-        self._news.unsettled(held, error, is_unknown=True)
-
-    async def _give_back(self, held: Held) -> None:
-        """Release the thread of a turn that is planned again, and its place in the line."""
-        await self._store.release(held.lease)
-        await self._store.drop_ticket(held.turn.ref)
-
-    def _result(self, held: Held, turn: Turn) -> TurnResult:
-        return TurnResult(turn=turn, thread=held.thread, opening=held.opening, is_replayed=False)
-
-
-@dataclass(slots=True)
-class _Conversing:
-    """The turn being asked, with the run's name as soon as it is known."""
-
-    held: Held
-
-    def note_response(self, response_id: str) -> None:
-        self.held = replace(self.held, attempt=replace(self.held.attempt, response_id=response_id))
+    async def _give_up(self, held: Held, tries: _Tries) -> NoReturn:
+        """Leave a turn that is planned again to the next delivery."""
+        late = OutcomeUnknown(f"The turn was asked {tries.unanswered} times without an answer.")
+        await self._endings.give_back(held, late)
+        raise late

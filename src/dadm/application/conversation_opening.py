@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dadm.application.limits import TurnLimits
-from dadm.domain.errors import ConversationLost, OutcomeUnknown
+from dadm.application.conversation_filling import ConversationFilling
+from dadm.application.world import World
+from dadm.domain.errors import OutcomeUnknown, TooManyLost
 from dadm.domain.thread import (
     Generation,
     GenerationReason,
@@ -14,9 +15,8 @@ from dadm.domain.thread import (
 )
 from dadm.domain.transcript import Message, Window
 from dadm.ports.assistant_service import ThreadChange
-from dadm.ports.backend import ConversationBackend, ConversationBackends
-from dadm.ports.observer import Observer, ThreadCreated, ThreadRebuilt
-from dadm.ports.store import ThreadStore
+from dadm.ports.backend import ConversationBackend
+from dadm.ports.observer import LossesNotBelieved, ThreadCreated, ThreadRebuilt
 from dadm.ports.store_values import Lease
 
 BUILD_ATTEMPTS = 3
@@ -46,18 +46,13 @@ class ConversationOpening:
     comes after a crash finds it; it becomes live only after its content was compared.
     """
 
-    def __init__(
-        self,
-        store: ThreadStore,
-        backends: ConversationBackends,
-        observer: Observer,
-        limits: TurnLimits,
-    ) -> None:
-        """Open at `backends`, record in `store`, tell `observer`."""
-        self._store = store
-        self._backends = backends
-        self._observer = observer
-        self._limits = limits
+    def __init__(self, world: World) -> None:
+        """Open at the world's backends, record in its store."""
+        self._store = world.store
+        self._backends = world.backends
+        self._observer = world.observer
+        self._limits = world.limits
+        self._filling = ConversationFilling(world.store, world.clock, world.back_off)
 
     async def backend_of(self, thread: Thread) -> ConversationBackend:
         """Give the backend that the thread's live conversation is kept at, or the default one.
@@ -78,24 +73,74 @@ class ConversationOpening:
         return GenerationReason.ENDED if thread.turn_count else GenerationReason.FIRST
 
     async def open(
-        self, lease: Lease, thread: Thread, *, reason: GenerationReason, process_instance_id: str
+        self,
+        lease: Lease,
+        thread: Thread,
+        *,
+        reason: GenerationReason,
+        process_instance_id: str,
+        characters: int | None = None,
     ) -> Opening:
         """Make a new conversation the thread's live one; the one before is retired.
 
+        At most `characters` of the transcript are copied, by default what the limits allow.
+
         Raises:
-            BackendError: The backend did not take part; the thread is as it was.
+            BackendError: The backend did not take part, or has lost more conversations than is
+                believed; the thread is as it was.
             ThreadConflict: The lease does not stand any more.
         """
         generations = await self._store.generations(thread.ref)
         previous = _previous(thread, generations, reason)
         backend = await self._backends.of(previous.identity) if previous else self._backends.default
+        if reason is GenerationReason.LOST:
+            await self._refuse_if_too_many_lost(backend, thread, process_instance_id)
         await self._retire_unfinished(lease, generations)
-        window = await self._store.window(thread.ref, characters=self._limits.copied_characters)
+        allowed = self._limits.copied_characters if characters is None else characters
+        window = await self._store.window(thread.ref, characters=allowed)
         generation = await self._build(lease, thread, backend, window, reason)
         await self._store.make_live(lease, generation.number)
         return self._tell(
             thread, previous, generation, window, process_instance_id=process_instance_id
         )
+
+    async def characters_held(self, thread: Thread) -> int:
+        """Give how much of the transcript the live conversation holds, at least about."""
+        window = await self._store.window(thread.ref, characters=self._limits.copied_characters)
+        first = thread.live.opened_from if thread.live else 0
+        return sum(
+            len(exchange.prompt) + len(exchange.answer)
+            for exchange in window.exchanges
+            if exchange.sequence >= first
+        )
+
+    async def _refuse_if_too_many_lost(
+        self, backend: ConversationBackend, thread: Thread, process_instance_id: str
+    ) -> None:
+        """Let a person look where a backend has suddenly lost many conversations.
+
+        More likely than so many losses is a wrong address or account, under which no
+        conversation of ours would be found.
+        """
+        limits = self._limits
+        count = await self._store.count_lost(backend.identity, within_seconds=limits.losses_seconds)
+        if count < limits.losses_believed:
+            return
+        self._observer.notify(
+            LossesNotBelieved(
+                backend=backend.identity.adapter,
+                process_instance_id=process_instance_id,
+                thread_id=thread.thread_id or "",
+                count=count,
+            )
+        )
+        msg = (
+            f"The conversation {thread.thread_id} is reported lost, after {count} others within "
+            f"{limits.losses_seconds:g} seconds. So many are not believed: check address, key and "
+            "project first. If they are really gone, rebuild this one with `dadm threads rebuild "
+            f"{thread.thread_id}`, or raise DADM_TURNS__LOSSES_BELIEVED, then retry."
+        )
+        raise TooManyLost(msg)
 
     async def _retire_unfinished(self, lease: Lease, generations: Sequence[Generation]) -> None:
         """Queue for erasure what an earlier holder began to build and did not finish."""
@@ -112,16 +157,30 @@ class ConversationOpening:
         reason: GenerationReason,
     ) -> Generation:
         copied = window.messages if backend.keeps_conversations else ()
+        source: Generation | None = None
         for _ in range(BUILD_ATTEMPTS):
             generation = await self._begin(thread, backend, window if copied else None, reason)
-            if await self._fill(backend, generation, copied):
+            if await self._fill(backend, generation, copied, source):
                 return generation
             await self._store.retire(lease, generation.number)
+            source = source or generation
         msg = (
             f"Thread {thread.key.scope}:{thread.key.assistant} could not be given its memory back: "
             f"{BUILD_ATTEMPTS} new conversations did not end up holding what was written to them."
         )
         raise OutcomeUnknown(msg)
+
+    async def _fill(
+        self,
+        backend: ConversationBackend,
+        generation: Generation,
+        messages: Sequence[Message],
+        source: Generation | None,
+    ) -> bool:
+        """Fill a conversation, from `source` where an earlier one cannot be trusted any more."""
+        if source is not None and backend.links_items:
+            return await self._filling.link(backend, generation, messages, source=source)
+        return await self._filling.write(backend, generation, messages)
 
     async def _begin(
         self,
@@ -150,38 +209,6 @@ class ConversationOpening:
             first = await self._store.exchanges(thread.ref, limit=1)
             sequences = [each for each in sequences if each != first[0].sequence]
         return sequences[0], sequences[-1]
-
-    async def _fill(
-        self, backend: ConversationBackend, generation: Generation, messages: Sequence[Message]
-    ) -> bool:
-        """Write `messages` in chunks and compare; False if the conversation cannot be trusted."""
-        written = 0
-        while written < len(messages):
-            chunk = messages[written : written + backend.append_limit]
-            try:
-                last_item = await backend.append(generation.conversation_id, chunk)
-            except OutcomeUnknown:
-                # Whatever is found now, the lost request may still arrive: never read this one.
-                return False
-            except ConversationLost:
-                return False
-            written += len(chunk)
-            await self._store.note_copied(
-                generation.thread,
-                generation.number,
-                copied_messages=written,
-                last_item_id=last_item,
-            )
-        return not messages or await self._holds(backend, generation, messages)
-
-    async def _holds(
-        self, backend: ConversationBackend, generation: Generation, messages: Sequence[Message]
-    ) -> bool:
-        try:
-            kept = [each.message async for each in backend.messages(generation.conversation_id)]
-        except ConversationLost:
-            return False
-        return kept == list(messages)
 
     def _tell(
         self,

@@ -15,8 +15,20 @@ class TurnLimits:
         concurrent_turns: Turns that may hold their threads at once in this replica.
         waiting_turns: Tasks that may wait for their threads at once in this replica.
         poll_seconds: How often the first waiter asks whether another replica is done, at least.
-        busy_poll_seconds: How often a run under way at the backend is asked about.
+        busy_poll_seconds: How soon a run under way at the backend is asked about again, at first.
         copied_characters: How much transcript a rebuilt conversation is given back at most.
+        patience_seconds: How long one delivery may wait in all for a backend that is busy or
+            failing, before it is sent back to its engine.
+        first_pause_seconds: The first wait before a request is tried again; it doubles each time.
+        longest_pause_seconds: The longest such wait, unless the backend asks for more.
+        failures_in_a_row: After so many failures in a row a backend is left alone.
+        rest_seconds: For how long, the first time; it doubles each time.
+        longest_rest_seconds: For how long at most.
+        losses_believed: How many threads' conversations one backend may lose within
+            `losses_seconds` before more are no longer believed but shown to a person.
+        losses_seconds: See there.
+        is_shortened: Whether a conversation that no longer fits the model's window gives way to
+            one with less of the thread; otherwise its tasks are refused.
     """
 
     turn_seconds: float = 600.0
@@ -28,3 +40,12 @@ class TurnLimits:
     poll_seconds: float = 1.0
     busy_poll_seconds: float = 2.0
     copied_characters: int = 400_000
+    patience_seconds: float = 60.0
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 20.0
+    failures_in_a_row: int = 5
+    rest_seconds: float = 15.0
+    longest_rest_seconds: float = 300.0
+    losses_believed: int = 10
+    losses_seconds: float = 600.0
+    is_shortened: bool = True

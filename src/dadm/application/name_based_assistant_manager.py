@@ -9,7 +9,9 @@ from typing import Self
 from dadm.application.conversation_opening import ConversationOpening
 from dadm.application.held import TurnResult
 from dadm.application.lease_keeping import LeaseKeeper
-from dadm.application.turn_taking import TurnTaking, World
+from dadm.application.turn_taking import TurnTaking
+from dadm.application.withdrawal import Withdrawal
+from dadm.application.world import World
 from dadm.domain.assistant import Assistant
 from dadm.domain.errors import (
     BackendRefused,
@@ -41,13 +43,12 @@ class NameBasedAssistantManager:
 
     def __init__(self, world: World) -> None:
         """Take turns in `world`."""
-        self._world = world
+        self._world = world = world.with_confirmed_store()
         self._turns = TurnTaking(world)
-        self._opening = ConversationOpening(
-            world.store, world.backends, world.observer, world.limits
-        )
+        self._opening = ConversationOpening(world)
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
         self._running: dict[_Delivered, asyncio.Task[TurnResult | Exception]] = {}
+        self._withdrawals: dict[_Delivered, Withdrawal] = {}
         self._group = asyncio.TaskGroup()
         self._background = AsyncExitStack()
         self._is_draining = False
@@ -163,6 +164,12 @@ class NameBasedAssistantManager:
         """Whether `name` is a known name or alias of an assistant."""
         return self._world.assistants.knows(name)
 
+    async def withdraw_task(self, task: ServiceTask) -> None:
+        """Stop what is under way for a task that is gone; see AssistantService."""
+        for delivered, withdrawal in list(self._withdrawals.items()):
+            if delivered.turn == task.turn_key:
+                await withdrawal.withdraw()
+
     async def outcome_reported(self, task: ServiceTask) -> None:
         """Record that the engine has the outcome of this task's settled turn."""
         await self._world.store.mark_reported(task.turn_key)
@@ -178,9 +185,10 @@ class NameBasedAssistantManager:
         )
         running = self._running.get(same)
         if running is None:
-            running = self._group.create_task(self._contained(task, assistant))
-            self._running[same] = running
-            running.add_done_callback(lambda _: self._running.pop(same, None))
+            withdrawal = Withdrawal()
+            running = self._group.create_task(self._contained(task, assistant, withdrawal))
+            self._running[same], self._withdrawals[same] = running, withdrawal
+            running.add_done_callback(lambda _: self._forget(same))
         try:
             outcome = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -191,14 +199,19 @@ class NameBasedAssistantManager:
             raise outcome
         return outcome
 
+    def _forget(self, ended: "_Delivered") -> None:
+        del self._running[ended], self._withdrawals[ended]
+
     def _stop_taking(self) -> None:
         self._is_draining = True
         self._turns.close()
 
-    async def _contained(self, task: ServiceTask, assistant: Assistant) -> TurnResult | Exception:
+    async def _contained(
+        self, task: ServiceTask, assistant: Assistant, withdrawal: Withdrawal
+    ) -> TurnResult | Exception:
         """Take the turn; an error is a value here, so that it meets its caller and no other turn."""
         try:
-            return await self._turns.take(task, assistant)
+            return await self._turns.take(task, assistant, withdrawal)
         except Exception as error:  # noqa: BLE001 - whatever it is, its caller gets it whole
             return error
 

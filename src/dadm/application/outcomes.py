@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dadm.domain.errors import BackendRefused, BackendUnavailable, DadmError
+from dadm.domain.errors import BackendRefused, BackendResting, BackendUnavailable, DadmError
 from dadm.domain.json import JsonValue
 from dadm.domain.task import BpmnError, Completed, Failed, Incident, Outcome
 from dadm.ports.assistant_service import TaskAnswer
@@ -49,7 +49,7 @@ def outcome_of(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Outco
     """Say what the engine is told about `error`.
 
     Retryable errors are failures with one retry less and a growing pause; the last one leaves
-    an incident. A refusal takes the model's error path, but only where the model catches its
+    an incident. A backend that is left alone for a while costs no retry. A refusal takes the model's error path, but only where the model catches its
     code: an uncaught BPMN error would end some engines' instances silently. Everything else
     waits for a person.
     """
@@ -73,6 +73,9 @@ def unexpected(error: Exception, task: LeasedTask) -> Incident:
 
 def _failure(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Failed | Incident:
     left = policy.retries if task.retries is None else task.retries - 1
+    if isinstance(error, BackendResting):
+        # Nothing was tried, so it costs no retry.
+        left += 1
     if left <= 0:
         message = f"{error.message} No retries are left; mend the cause, then retry the incident."
         return Incident(message=message, details=_details(error.code, task))

@@ -4,12 +4,15 @@ import asyncio
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
+from dadm.application.circuit import Circuits
 from dadm.application.conversation_opening import ConversationOpening, Opening
-from dadm.application.limits import TurnLimits
-from dadm.application.settling import Settling
-from dadm.domain.errors import BackendRefused, ConversationLost, OutcomeUnknown
+from dadm.application.refusals import refusal_of
+from dadm.application.turn_news import TurnNews
+from dadm.application.world import World
+from dadm.domain.errors import ConversationLost, OutcomeUnknown
 from dadm.domain.thread import ConversationId, GenerationReason, Thread
 from dadm.domain.turn import Refusal, Turn
+from dadm.ports.audit import AuditAction
 from dadm.ports.backend import (
     Answered,
     ConversationBackend,
@@ -18,16 +21,14 @@ from dadm.ports.backend import (
     FoundAnswered,
     FoundNothing,
     FoundUnanswered,
+    RunCancelled,
     RunFailed,
     RunGone,
     Running,
 )
-from dadm.ports.clock import Clock
-from dadm.ports.store import ThreadStore
 from dadm.ports.store_values import AnswerSettlement, Lease, OpenTurn, RefusalSettlement
 
-CUT_SHORT = "answer_cut_short"
-"""The refusal code of an answer that the backend ended early and definitely."""
+LONGEST_POLL_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,25 +58,21 @@ class Recovery:
     runs; otherwise the conversation is looked at behind the item known before the request
     left, again and again while another run holds it. Only when nothing is there and the request
     may still be under way does the thread get a new conversation, so that a late arrival lands
-    where nobody reads. Waiting is bounded by the longest turn.
+    where nobody reads; and never at a backend that is failing. Waiting is bounded by the longest
+    turn; a run that takes longer is stopped.
 
     With a backend that keeps nothing, the turn is planned again: nothing was recorded, so the
     transcript cannot double.
     """
 
-    def __init__(
-        self,
-        store: ThreadStore,
-        opening: ConversationOpening,
-        clock: Clock,
-        limits: TurnLimits,
-    ) -> None:
-        """Look through the backends that `opening` knows; record in `store`."""
-        self._store = store
-        self._settling = Settling(store, clock)
+    def __init__(self, world: World, opening: ConversationOpening, circuits: Circuits) -> None:
+        """Look through the backends that `opening` knows; record in the world's store."""
+        self._store = world.store
         self._opening = opening
-        self._clock = clock
-        self._limits = limits
+        self._circuits = circuits
+        self._news = TurnNews(world.observer, world.clock)
+        self._clock = world.clock
+        self._limits = world.limits
 
     async def end(
         self,
@@ -102,77 +99,73 @@ class Recovery:
         """
         # Waiting takes one turn's time at most; looking and rebuilding get as much again.
         longest_seconds = 2 * self._limits.turn_seconds
-        try:
-            async with asyncio.timeout(longest_seconds):
-                return await self._end(
-                    lease,
-                    thread,
-                    found,
-                    process_instance_id=process_instance_id,
-                    is_busy=is_busy,
-                )
-        except TimeoutError:
-            msg = f"Looking for the turn's answer took more than {longest_seconds:g} seconds."
-            raise OutcomeUnknown(msg) from None
-
-    async def _end(
-        self,
-        lease: Lease,
-        thread: Thread,
-        found: OpenTurn,
-        *,
-        process_instance_id: str,
-        is_busy: bool,
-    ) -> Ending:
-        live = thread.live
-        backend = await self._opening.backend_of(thread)
-        if live is None or not backend.keeps_conversations:
-            return await self._ask_again(lease, found, "nothing of it was recorded")
-        if found.attempt.generation != live.number:
-            return await self._ask_again(lease, found, "its conversation is no longer in use")
         at = _At(
             lease=lease,
             thread=thread,
             found=found,
-            backend=backend,
+            backend=await self._opening.backend_of(thread),
             process_instance_id=process_instance_id,
             is_busy=is_busy,
-            wait_until=self._clock.monotonic() + self._limits.turn_seconds,
+            begun_at=self._clock.monotonic(),
         )
         try:
-            if found.attempt.response_id:
+            async with asyncio.timeout(longest_seconds):
+                return await self._end(at)
+        except TimeoutError:
+            msg = f"Looking for the turn's answer took more than {longest_seconds:g} seconds."
+            raise OutcomeUnknown(msg) from None
+
+    async def _end(self, at: "_At") -> Ending:
+        live = at.thread.live
+        if live is None or not at.backend.keeps_conversations:
+            return await self._ask_again(at, "nothing of it was recorded")
+        if at.found.attempt.generation != live.number:
+            return await self._ask_again(at, "its conversation is no longer in use")
+        try:
+            if at.found.attempt.response_id:
                 return await self._by_run(at)
             return await self._by_looking(at, is_over=False)
         except ConversationLost:
             opening = await self._reopen(at, GenerationReason.LOST)
-            return await self._ask_again(lease, found, "its conversation was lost", opening)
+            return await self._ask_again(at, "its conversation was lost", opening)
 
     async def _by_run(self, at: "_At") -> Ending:
-        conversation_id = at.conversation_id
+        polls, is_stopped = 0, False
         while True:
-            state = await at.backend.retrieve(conversation_id, at.found.attempt.response_id)
+            state = await at.backend.retrieve(at.conversation_id, at.found.attempt.response_id)
             match state:
+                case Running() if is_stopped:
+                    return await self._by_looking(at, is_over=False)
+                case Running() if self._waited(at) >= self._limits.turn_seconds:
+                    await self._stop(at)
+                    is_stopped = True
                 case Running():
-                    await self._wait_for_run(at)
+                    polls += 1
+                    await self._clock.sleep(self._poll_seconds(polls))
                 case Answered():
                     return await self._settle(at, state)
                 case CutShort():
                     return await self.refuse_cut_short(at.lease, at.thread, at.found.turn, state)
                 case RunFailed():
                     return await self._failed(at, state)
+                case RunCancelled():
+                    return await self._by_looking(at, is_over=True)
                 case RunGone():
                     return await self._by_looking(at, is_over=False)
                 case _:
                     assert_never(state)
 
-    async def _wait_for_run(self, at: "_At") -> None:
-        if self._clock.monotonic() >= at.wait_until:
-            msg = (
-                f"The run {at.found.attempt.response_id} is still under way after "
-                f"{self._limits.turn_seconds:g} seconds."
-            )
-            raise OutcomeUnknown(msg)
-        await self._clock.sleep(self._limits.busy_poll_seconds)
+    async def _stop(self, at: "_At") -> None:
+        """Stop a run that does not end."""
+        response_id = at.found.attempt.response_id
+        await at.backend.cancel(response_id)
+        self._news.stopped(
+            at.found.turn,
+            at.process_instance_id,
+            at.conversation_id,
+            response_id,
+            reason=f"it was still under way after {self._waited(at):.0f} seconds",
+        )
 
     async def _failed(self, at: "_At", failure: RunFailed) -> Ending:
         ending = await self._by_looking(at, is_over=True)
@@ -180,41 +173,79 @@ class Recovery:
             return ending
         refusal = Refusal(code="backend_refused", reason=failure.reason)
         return Ended(
-            turn=await self._settling.settle(
+            turn=await self._store.settle(
                 at.lease, at.found.turn.ref, RefusalSettlement(refusal=refusal), keep_lease=True
             )
         )
 
     async def _by_looking(self, at: "_At", *, is_over: bool) -> Ending:
         """Look behind the last known item; `is_over` if the run is known to have ended."""
-        finding = await self._look(at)
-        while (
-            at.is_busy
-            and not isinstance(finding, FoundAnswered)
-            and self._clock.monotonic() < at.wait_until
-        ):
-            await self._clock.sleep(self._limits.busy_poll_seconds)
-            finding = await self._look(at)
+        finding = await self._look_while_busy(at)
+        if finding.foreign_items:
+            await self._note_foreign(at, finding.foreign_items)
         match finding:
+            case FoundAnswered(is_by_text_alone=True) if await self._was_asked_before(at):
+                return await self._fence(at, "an earlier task asked the same")
             case FoundAnswered(answered=answered):
                 return await self._settle(at, answered)
             case FoundUnanswered():
                 opening = await self._reopen(at, GenerationReason.ENDED)
-                return await self._ask_again(at.lease, at.found, "it had no answer", opening)
+                return await self._ask_again(at, "it had no answer", opening)
             case FoundNothing():
                 if is_over:
-                    return await self._ask_again(at.lease, at.found, "nothing of it was appended")
-                opening = await self._reopen(at, GenerationReason.FENCED)
-                return await self._ask_again(at.lease, at.found, "it may be under way", opening)
+                    return await self._ask_again(at, "nothing of it was appended")
+                return await self._fence(at, "it may be under way")
             case _:
                 assert_never(finding)
 
-    async def _look(self, at: "_At") -> Finding:
-        return await at.backend.look(
-            at.conversation_id,
-            after_item=at.found.attempt.item_before,
-            prompt=at.found.turn.prompt,
+    async def _look_while_busy(self, at: "_At") -> Finding:
+        """Look once, or until the answer is there while another run holds the conversation.
+
+        That run may be ours. Patience is only about cost here: what comes later is fenced off.
+        """
+        longest = min(self._limits.turn_seconds, self._limits.patience_seconds)
+        polls = 0
+        while True:
+            finding = await at.backend.look(
+                at.conversation_id,
+                after_item=at.found.attempt.item_before,
+                prompt=at.found.turn.prompt,
+            )
+            is_there = isinstance(finding, FoundAnswered)
+            if is_there or not at.is_busy or self._waited(at) >= longest:
+                return finding
+            polls += 1
+            await self._clock.sleep(self._poll_seconds(polls))
+
+    async def _note_foreign(self, at: "_At", count: int) -> None:
+        self._news.foreign(at.process_instance_id, at.conversation_id, count)
+        await self._store.note(
+            at.thread.ref,
+            at.found.turn.ref,
+            AuditAction.FOREIGN_ITEMS,
+            detail=f"{count} messages of others in {at.conversation_id}",
         )
+
+    async def _was_asked_before(self, at: "_At") -> bool:
+        """Whether an earlier turn of the thread asked the same words."""
+        prompt, after = at.found.turn.prompt.strip(), 0
+        while exchanges := await self._store.exchanges(at.thread.ref, after_sequence=after):
+            if any(exchange.prompt.strip() == prompt for exchange in exchanges):
+                return True
+            after = exchanges[-1].sequence
+        return False
+
+    async def _fence(self, at: "_At", why: str) -> Ending:
+        """Go on in a new conversation, so that whatever arrives late lands where nobody reads.
+
+        Raises:
+            OutcomeUnknown: The backend is failing, so nothing new is opened there now.
+        """
+        if not self._circuits.is_closed(at.backend.identity):
+            msg = f"Nothing of the turn was found, and {why}; the backend is failing, so it waits."
+            raise OutcomeUnknown(msg)
+        opening = await self._reopen(at, GenerationReason.FENCED)
+        return await self._ask_again(at, why, opening)
 
     async def refuse_cut_short(
         self, lease: Lease, thread: Thread, turn: Turn, cut: CutShort
@@ -223,8 +254,8 @@ class Recovery:
         backend = await self._opening.backend_of(thread)
         if thread.live is not None and backend.keeps_conversations:
             await self._store.retire(lease, thread.live.number)
-        settlement = RefusalSettlement(refusal=_refusal_of(cut), usage=cut.usage)
-        return Ended(turn=await self._settling.settle(lease, turn.ref, settlement, keep_lease=True))
+        settlement = RefusalSettlement(refusal=refusal_of(cut), usage=cut.usage)
+        return Ended(turn=await self._store.settle(lease, turn.ref, settlement, keep_lease=True))
 
     async def _settle(self, at: "_At", answered: Answered) -> Ended:
         settlement = AnswerSettlement(
@@ -233,7 +264,7 @@ class Recovery:
             last_item_id=answered.last_item_id,
             is_recovered=True,
         )
-        turn = await self._settling.settle(at.lease, at.found.turn.ref, settlement, keep_lease=True)
+        turn = await self._store.settle(at.lease, at.found.turn.ref, settlement, keep_lease=True)
         return Ended(turn=turn)
 
     async def _reopen(self, at: "_At", reason: GenerationReason) -> Opening:
@@ -241,22 +272,27 @@ class Recovery:
             at.lease, at.thread, reason=reason, process_instance_id=at.process_instance_id
         )
 
-    async def _ask_again(
-        self, lease: Lease, found: OpenTurn, why: str, opening: Opening | None = None
-    ) -> ToBeAsked:
+    async def _ask_again(self, at: "_At", why: str, opening: Opening | None = None) -> ToBeAsked:
         await self._store.replan(
-            lease,
-            found.turn.ref,
+            at.lease,
+            at.found.turn.ref,
             error_code="not_applied",
             error_message=f"Asked again: {why}.",
             keep_lease=True,
         )
         return ToBeAsked(opening=opening)
 
+    def _waited(self, at: "_At") -> float:
+        return self._clock.monotonic() - at.begun_at
+
+    def _poll_seconds(self, polls: int) -> float:
+        """Give the wait before a run is asked about again: longer each time."""
+        return min(LONGEST_POLL_SECONDS, self._limits.busy_poll_seconds * 2.0 ** min(polls - 1, 8))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _At:
-    """What one recovery is about, and until when by the monotonic clock it may wait."""
+    """What one recovery is about, and when by the monotonic clock it began."""
 
     lease: Lease
     thread: Thread
@@ -264,28 +300,9 @@ class _At:
     backend: ConversationBackend
     process_instance_id: str
     is_busy: bool
-    wait_until: float
+    begun_at: float
 
     @property
     def conversation_id(self) -> ConversationId:
         live = self.thread.live
         return live.conversation_id if live else ConversationId("")
-
-
-def _refusal_of(cut: CutShort) -> Refusal:
-    """Say why there is no answer, and what a person can do about it."""
-    match cut.reason:
-        case "refusal":
-            said = f": {cut.partial_text.strip()}" if cut.partial_text.strip() else "."
-            return Refusal(code=BackendRefused.code, reason=f"The model refused to answer{said}")
-        case "content_filter":
-            reason = "The backend's content filter stopped the answer; change what is asked."
-            return Refusal(code=BackendRefused.code, reason=reason)
-        case "length" | "max_output_tokens" | "max_tokens":
-            advice = "Raise the assistant's answer limit or change the task"
-        case _:
-            advice = "Change the task or the assistant"
-    reason = (
-        f"The backend ended its answer early ({cut.reason}). {advice}, then have it asked again."
-    )
-    return Refusal(code=CUT_SHORT, reason=reason)

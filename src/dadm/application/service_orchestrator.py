@@ -57,7 +57,8 @@ class ServiceOrchestrator:
 
     Every task goes to the assistant service with its `process_instance_id`; its outcome goes
     back to the engine. A task's lease is kept by heartbeat. Losing it ends only our reporting:
-    the turn runs on and is settled for whoever comes next.
+    the turn runs on and is settled for whoever comes next. Only where the engine says that the
+    task is gone is its model's run stopped.
     """
 
     def __init__(
@@ -166,8 +167,17 @@ class ServiceOrchestrator:
                 beating.cancel()
         except* (LeaseLost, TaskGone) as lost:
             self._reporting.tell_lost(task, lost.exceptions[0])
+            if isinstance(lost.exceptions[0], TaskGone):
+                await self._withdraw(task)
         if settled is not None:
             await self._reporting.note_reported(task, settled)
+
+    async def _withdraw(self, task: LeasedTask) -> None:
+        """Stop what is under way for a task that is gone; its turn is found out as ever."""
+        try:
+            await self._service.withdraw_task(await self._intake(task))
+        except DadmError as error:
+            self._reporting.tell_lost(task, error)
 
     async def _keep_lease(self, task: LeasedTask, reporting: asyncio.Event) -> None:
         """Extend the task's lease for ever; LeaseLost or TaskGone end the work on it.

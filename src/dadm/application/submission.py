@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dadm.application.withdrawal import Withdrawal
 from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.prompt import render_prompt
 from dadm.domain.task import ServiceTask
@@ -11,11 +12,15 @@ from dadm.ports.store_values import Submission
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One arrival of a task: for which thread, and when by this replica's monotonic time."""
+    """One arrival of a task: for which thread, and when by this replica's monotonic time.
+
+    `withdrawal` tells of the task's disappearance from its engine.
+    """
 
     task: ServiceTask
     thread: ThreadKey
     arrived_at: float
+    withdrawal: Withdrawal
 
 
 def prepare_submission(

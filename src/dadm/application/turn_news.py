@@ -1,16 +1,20 @@
 """TurnNews: tells the observer how a held turn goes on."""
 
 from dadm.application.held import Held
-from dadm.domain.errors import BackendError
+from dadm.domain.errors import BackendError, DadmError
+from dadm.domain.thread import ConversationId
 from dadm.domain.turn import Refusal, Turn
 from dadm.ports.assistant_service import ThreadChange
 from dadm.ports.backend import MessagesShown
 from dadm.ports.clock import Clock
 from dadm.ports.observer import (
+    ForeignItemsFound,
     ModelShown,
     Observer,
+    RunStopped,
     ThreadReused,
     TurnCompleted,
+    TurnDelayed,
     TurnRefused,
     TurnStarted,
     TurnUnsettled,
@@ -88,7 +92,48 @@ class TurnNews:
             )
         )
 
-    def unsettled(self, held: Held, error: BackendError, *, is_unknown: bool) -> None:
+    def delayed(self, held: Held, error: BackendError, pause_seconds: float) -> None:
+        """The attempt failed; the turn is asked again after a pause."""
+        self._observer.notify(
+            TurnDelayed(
+                process_instance_id=held.process_instance_id,
+                task_id=held.turn.key.task_id,
+                thread_id=held.thread_id,
+                code=error.code,
+                reason=error.message,
+                pause_seconds=pause_seconds,
+            )
+        )
+
+    def stopped(
+        self,
+        turn: Turn,
+        process_instance_id: str,
+        thread_id: ConversationId,
+        response_id: str,
+        *,
+        reason: str,
+    ) -> None:
+        """The model's run was stopped."""
+        self._observer.notify(
+            RunStopped(
+                process_instance_id=process_instance_id,
+                task_id=turn.key.task_id,
+                thread_id=thread_id,
+                response_id=response_id,
+                reason=reason,
+            )
+        )
+
+    def foreign(self, process_instance_id: str, thread_id: ConversationId, count: int) -> None:
+        """Somebody else wrote to the conversation."""
+        self._observer.notify(
+            ForeignItemsFound(
+                process_instance_id=process_instance_id, thread_id=thread_id, count=count
+            )
+        )
+
+    def unsettled(self, held: Held, error: DadmError, *, is_unknown: bool) -> None:
         """The attempt failed and the turn stays to be taken again."""
         self._observer.notify(
             TurnUnsettled(

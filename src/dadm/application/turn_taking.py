@@ -25,24 +25,23 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from dadm.application.asking import Asking
+from dadm.application.circuit import Circuits
 from dadm.application.conversation_opening import REUSED, ConversationOpening, Opening
 from dadm.application.held import Held, TurnResult
+from dadm.application.held_endings import HeldEndings
 from dadm.application.lease_keeping import LeaseKeeper
-from dadm.application.limits import TurnLimits
 from dadm.application.recovery import Recovery, ToBeAsked
 from dadm.application.submission import Delivery, prepare_submission
-from dadm.application.thread_queue import ThreadQueue
-from dadm.application.turn_news import TurnNews
-from dadm.domain.assistant import Assistant, AssistantCatalogue
-from dadm.domain.errors import BackendError, RequestError
+from dadm.application.thread_queue import Place, ThreadQueue
+from dadm.application.withdrawal import Withdrawal
+from dadm.application.world import World
+from dadm.domain.assistant import Assistant
+from dadm.domain.errors import BackendError, RequestError, TaskGone
 from dadm.domain.prompt import render_prompt
 from dadm.domain.task import DEFAULT_ENGINE, ServiceTask
 from dadm.domain.thread import Thread, ThreadKey
 from dadm.domain.turn import LEGAL_CHANGES
-from dadm.ports.backend import ConversationBackends
-from dadm.ports.clock import Clock, Identifiers
-from dadm.ports.observer import Observer, TurnReplayed, TurnWaiting
-from dadm.ports.store import ThreadStore
+from dadm.ports.observer import TurnReplayed, TurnWaiting
 from dadm.ports.store_values import (
     ClaimRequest,
     Granted,
@@ -55,19 +54,6 @@ from dadm.ports.store_values import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What turn taking is handed: where things are durable, who answers, time and chance."""
-
-    store: ThreadStore
-    backends: ConversationBackends
-    assistants: AssistantCatalogue
-    observer: Observer
-    clock: Clock
-    identifiers: Identifiers
-    limits: TurnLimits
-
-
 class TurnTaking:
     """Takes turns on threads, each exactly once."""
 
@@ -78,18 +64,16 @@ class TurnTaking:
         self._queue = ThreadQueue(world.store, world.clock, world.limits)
         self._permits = asyncio.Semaphore(world.limits.concurrent_turns)
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
-        self._opening = ConversationOpening(
-            world.store, world.backends, world.observer, world.limits
-        )
-        self._recovery = Recovery(world.store, self._opening, world.clock, world.limits)
+        self._circuits = Circuits(world.clock, world.observer, world.limits)
+        self._opening = ConversationOpening(world)
+        self._recovery = Recovery(world, self._opening, self._circuits)
+        self._endings = HeldEndings(world, self._recovery)
         self._asking = Asking(
-            store=world.store,
+            world,
             opening=self._opening,
             recovery=self._recovery,
-            assistants=world.assistants,
-            news=TurnNews(world.observer, world.clock),
-            clock=world.clock,
-            limits=world.limits,
+            endings=self._endings,
+            circuits=self._circuits,
         )
 
     async def keep_tickets(self) -> None:
@@ -100,8 +84,12 @@ class TurnTaking:
         """Begin no more turns; those that hold their threads go on."""
         self._queue.close()
 
-    async def take(self, task: ServiceTask, assistant: Assistant) -> TurnResult:
+    async def take(
+        self, task: ServiceTask, assistant: Assistant, withdrawal: Withdrawal
+    ) -> TurnResult:
         """Take the task's turn on its thread with `assistant`, waiting until the thread is free.
+
+        `withdrawal` may tell meanwhile that the task is gone.
 
         Returns:
             The settled turn: completed, refused, or abandoned by a person.
@@ -110,6 +98,7 @@ class TurnTaking:
             RequestError: The task cannot be asked as it is; nothing was asked.
             BackendError: There is no answer yet; `retryable` says whether to come back.
             StoreError: The store did not take part, or the thread was lost to another replica.
+            TaskGone: The task was withdrawn before it had an answer.
             TooManyWaiting: This replica holds as many tasks as it may.
             ShuttingDown: This replica begins no more turns, and this one had not begun.
         """
@@ -119,11 +108,17 @@ class TurnTaking:
             scope=task.thread_scope,
             assistant=assistant.name,
         )
-        delivery = Delivery(task=task, thread=key, arrived_at=self._world.clock.monotonic())
+        delivery = Delivery(
+            task=task,
+            thread=key,
+            arrived_at=self._world.clock.monotonic(),
+            withdrawal=withdrawal,
+        )
         standing = await self._store.look_up(key, task.turn_key)
         line = standing.thread.key if standing.turn and standing.thread else key
         opening = REUSED
         async with self._queue.place(line) as place:
+            withdrawal.wakes(place.woken.set)
             while True:
                 taken = await self._try_to_take(delivery, standing, opening)
                 match taken:
@@ -132,12 +127,24 @@ class TurnTaking:
                     case Queued():
                         if place.queued is None:
                             self._tell_waiting(task, taken)
-                        await self._queue.wait(place, taken)
+                        await self._wait(place, taken, withdrawal)
                     case _GivenWay():
                         opening = taken.opening
                     case _:
                         assert_never(taken)
                 standing = await self._store.look_up(key, task.turn_key)
+
+    async def _wait(self, place: Place, queued: Queued, withdrawal: Withdrawal) -> None:
+        """Wait in line; a task that is gone gives up its place.
+
+        Raises:
+            TaskGone: It is.
+        """
+        if not withdrawal.is_withdrawn:
+            await self._queue.wait(place, queued)
+        if withdrawal.is_withdrawn:
+            await self._store.drop_ticket(queued.turn)
+        withdrawal.refuse_if_withdrawn()
 
     async def _try_to_take(
         self, delivery: Delivery, standing: Standing, opening: Opening
@@ -180,6 +187,8 @@ class TurnTaking:
     def _submission(self, task: ServiceTask, standing: Standing) -> Submission | None:
         """Prepare what would be asked right now, None where that cannot be known yet.
 
+        Nor is anything submitted to a backend that is left alone, before it admits a turn.
+
         Raises:
             RequestError: The task cannot be asked, and is told so before anything is recorded.
         """
@@ -188,7 +197,8 @@ class TurnTaking:
             if thread is None or thread.live is None:
                 render_prompt(task, shown={})
                 return None
-            return prepare_submission(task, thread, self._world.assistants)
+            submission = prepare_submission(task, thread, self._world.assistants)
+            return submission if self._circuits.is_closed(thread.live.identity) else None
         except RequestError:
             if standing.turn is None:
                 raise
@@ -204,13 +214,16 @@ class TurnTaking:
         if isinstance(claim, Submitted):
             return await self._asking.ask(Held.of(delivery, claim, opening, waited_seconds=waited))
         try:
+            delivery.withdrawal.refuse_if_withdrawn()
+            backend = await self._opening.backend_of(claim.thread)
+            self._circuits.admit(backend.identity)
             if claim.open_turn is not None:
                 end = await self._end_open_turn(delivery, claim, claim.open_turn, waited)
                 if not isinstance(end, Opening):
                     return end
                 opening = end if end is not REUSED else opening
             reached = await self._reach_submission(delivery, claim, opening)
-        except (RequestError, BackendError):
+        except (RequestError, BackendError, TaskGone):
             await self._give_back(claim)
             raise
         submitted, opening = reached
@@ -247,8 +260,8 @@ class TurnTaking:
             waited_seconds=waited,
         )
         if is_own:
-            return await self._asking.finish(held, ending)
-        self._asking.tell_end(held, ending.turn)
+            return await self._endings.finish(held, ending)
+        self._endings.tell_end(held, ending.turn)
         return REUSED
 
     async def _reach_submission(

@@ -14,11 +14,13 @@
     │   └── TaskIdentityConflict
     ├── BackendError
     │   ├── BackendUnavailable
+    │   │   └── BackendResting
     │   ├── OutcomeUnknown
     │   ├── ConversationBusy
     │   ├── BackendRefused
     │   ├── BackendMisconfigured
     │   ├── ConversationLost
+    │   ├── TooManyLost
     │   ├── ConversationBroken
     │   └── ConversationTooLong
     ├── EngineError
@@ -150,6 +152,12 @@ class BackendUnavailable(BackendError):
         self.retry_after = retry_after
 
 
+class BackendResting(BackendUnavailable):
+    """The backend failed again and again, so nothing is asked of it for a while."""
+
+    code = "backend_resting"
+
+
 class OutcomeUnknown(BackendError):
     """No definite answer came back; look before asking again."""
 
@@ -181,6 +189,12 @@ class ConversationLost(BackendError):
 
     code = "conversation_lost"
     retryable = True
+
+
+class TooManyLost(BackendError):
+    """More conversations are reported lost than is believed; a person must look before more are rebuilt."""
+
+    code = "too_many_lost"
 
 
 class ConversationBroken(BackendError):

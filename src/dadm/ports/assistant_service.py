@@ -72,3 +72,15 @@ class AssistantService(Protocol):
     async def outcome_reported(self, task: ServiceTask) -> None:
         """Record that the engine has the outcome of this task's settled turn."""
         ...
+
+    async def withdraw_task(self, task: ServiceTask) -> None:
+        """Stop what is under way for a task that is gone from its engine.
+
+        Only for tasks known to be gone, not for those whose lease was lost: somebody else may be
+        working on them. Its place in the line is given up and its model's run is stopped, where
+        the backend can; an answer that is there all the same is recorded.
+
+        Raises:
+            BackendError: The run could not be stopped.
+        """
+        ...

@@ -171,6 +171,57 @@ class EngineTrouble:
     is_over: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendTrouble:
+    """A backend failed again and again and is left alone; told when it begins and when it ends."""
+
+    backend: str
+    reason: str
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDelayed:
+    """An attempt was not taken, or its outcome is unknown; it goes on after `pause_seconds`."""
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    code: str
+    reason: str
+    pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStopped:
+    """The model's run of a turn was stopped: its task is gone, or it took too long."""
+
+    process_instance_id: str
+    task_id: str
+    thread_id: str
+    response_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignItemsFound:
+    """Somebody else wrote `count` messages into a thread's conversation."""
+
+    process_instance_id: str
+    thread_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossesNotBelieved:
+    """A backend reports so many conversations lost that none is rebuilt until a person has looked."""
+
+    backend: str
+    process_instance_id: str
+    thread_id: str
+    count: int
+
+
 Event: TypeAlias = (
     TaskReceived
     | ThreadCreated
@@ -187,6 +238,11 @@ Event: TypeAlias = (
     | OutcomeReported
     | ReportLost
     | EngineTrouble
+    | BackendTrouble
+    | TurnDelayed
+    | RunStopped
+    | ForeignItemsFound
+    | LossesNotBelieved
 )
 
 

@@ -1,5 +1,6 @@
 """Settings: the environment becomes one frozen object, and every setting can be listed."""
 
+from dadm.settings.bounds import turn_limits
 from dadm.settings.model import Settings
 from dadm.settings.overview import (
     EffectiveSetting,
@@ -19,5 +20,6 @@ __all__ = [
     "failpoint_warning",
     "known_settings",
     "load_settings",
+    "turn_limits",
     "unknown_variables",
 ]

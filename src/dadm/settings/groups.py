@@ -57,6 +57,11 @@ class OpenAISettings(Group):
         description="Whether the ids in an answer are those of the conversation's items. If they "
         "are not, each turn costs one more request, which reads the last item's id.",
     )
+    links_items: bool = Field(
+        default=True,
+        description="Whether items of one conversation can be put into another by their ids. If "
+        "they can, a long thread heals even where requests are lost on the way.",
+    )
 
 
 class ChatSettings(Group):
@@ -133,6 +138,41 @@ class TurnSettings(Group):
         default=400_000,
         ge=0,
         description="How much of its transcript a rebuilt conversation is given back at most.",
+    )
+    when_too_long: Literal["shorten", "refuse"] = Field(
+        default="shorten",
+        description="What happens when a conversation no longer fits the model's window: it gives "
+        "way to one that holds half as much (the first exchange and the latest ones), or the task "
+        "is refused. An assistant can have OpenAI compact its conversations instead, by "
+        "`context_management` in its parameters.",
+    )
+    patience_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="How long a turn may wait in all for a backend that is busy, limits requests "
+        "or fails, before its task goes back to the engine with a retry less.",
+    )
+    failures_in_a_row: int = Field(
+        default=5,
+        ge=1,
+        description="After so many failures in a row a backend is left alone; tasks then go back "
+        "to the engine at once and keep their retries.",
+    )
+    rest_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        description="How long it is left alone before one task tries it; doubled each time it "
+        "fails again, up to five minutes.",
+    )
+    losses_believed: int = Field(
+        default=10,
+        ge=0,
+        description="How many threads' conversations one backend may lose within "
+        "`losses_seconds`. More are not rebuilt but become incidents, since a wrong address or "
+        "account is likelier than so many losses.",
+    )
+    losses_seconds: float = Field(
+        default=600.0, gt=0, description="The time over which lost conversations are counted."
     )
 
 

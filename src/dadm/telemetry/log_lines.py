@@ -8,17 +8,22 @@ from typing import assert_never
 
 from dadm.domain.thread import GenerationReason
 from dadm.ports.observer import (
+    BackendTrouble,
     EngineTrouble,
     Event,
+    ForeignItemsFound,
+    LossesNotBelieved,
     ModelShown,
     OutcomeReported,
     ReportLost,
+    RunStopped,
     TaskReceived,
     ThreadCreated,
     ThreadRebuilt,
     ThreadReused,
     ThreadsClosed,
     TurnCompleted,
+    TurnDelayed,
     TurnRefused,
     TurnReplayed,
     TurnStarted,
@@ -34,6 +39,8 @@ WHY_RECREATED: Mapping[GenerationReason, str] = MappingProxyType(
         GenerationReason.ENDED: ", since an exchange in the one before was never finished",
         GenerationReason.BACKEND_CHANGED: ", since another backend goes on with it",
         GenerationReason.UNPARKED: ", since the one before was parked",
+        GenerationReason.SHORTENED: ", since the one before no longer fitted the model's window",
+        GenerationReason.REQUESTED: ", since a person asked for it",
     }
 )
 
@@ -60,6 +67,14 @@ def log_lines(event: Event) -> tuple[LogLine, ...]:
             return (_about_failure(event),)
         case OutcomeReported() | ReportLost() | EngineTrouble():
             return (_about_engine(event),)
+        case (
+            BackendTrouble()
+            | TurnDelayed()
+            | RunStopped()
+            | ForeignItemsFound()
+            | LossesNotBelieved()
+        ):
+            return (_about_backend(event),)
         case _:
             assert_never(event)
 
@@ -179,5 +194,44 @@ def _about_engine(event: OutcomeReported | ReportLost | EngineTrouble) -> LogLin
                 return LogLine(action="engine_back", text=f"Engine {event.engine} answers again")
             text = f"Engine {event.engine} cannot be asked for tasks: {event.reason}"
             return LogLine(action="engine_trouble", text=text, level=logging.WARNING)
+        case _:
+            assert_never(event)
+
+
+def _about_backend(
+    event: BackendTrouble | TurnDelayed | RunStopped | ForeignItemsFound | LossesNotBelieved,
+) -> LogLine:
+    level = logging.WARNING
+    match event:
+        case BackendTrouble(is_over=True):
+            text = f"Backend {event.backend} answers again"
+            return LogLine(action="backend_back", text=text)
+        case BackendTrouble():
+            text = f"Backend {event.backend} is left alone for a while: {event.reason}"
+            return LogLine(action="backend_trouble", text=text, level=level)
+        case TurnDelayed():
+            text = (
+                f"Task {event.task_id} is asked again in {event.pause_seconds:.1f} s: "
+                f"{event.reason}"
+            )
+            return LogLine(action="turn_delayed", text=text, level=level)
+        case RunStopped():
+            text = (
+                f"Stopped run {event.response_id} of task {event.task_id} on thread "
+                f"{event.thread_id}: {event.reason}"
+            )
+            return LogLine(action="run_stopped", text=text, level=level)
+        case ForeignItemsFound():
+            text = (
+                f"Thread {event.thread_id} holds {event.count} messages that DADM did not write; "
+                "they are left there and copied nowhere"
+            )
+            return LogLine(action="foreign_items", text=text, level=level)
+        case LossesNotBelieved():
+            text = (
+                f"Backend {event.backend} reports thread {event.thread_id} lost after "
+                f"{event.count} others; none is rebuilt until a person has looked"
+            )
+            return LogLine(action="losses_not_believed", text=text, level=logging.ERROR)
         case _:
             assert_never(event)

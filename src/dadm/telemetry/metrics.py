@@ -17,17 +17,22 @@ from dadm.domain.errors import StoreError
 from dadm.domain.thread import ThreadState, Usage
 from dadm.domain.turn import TurnState
 from dadm.ports.observer import (
+    BackendTrouble,
     EngineTrouble,
     Event,
+    ForeignItemsFound,
+    LossesNotBelieved,
     ModelShown,
     OutcomeReported,
     ReportLost,
+    RunStopped,
     TaskReceived,
     ThreadCreated,
     ThreadRebuilt,
     ThreadReused,
     ThreadsClosed,
     TurnCompleted,
+    TurnDelayed,
     TurnRefused,
     TurnReplayed,
     TurnStarted,
@@ -62,6 +67,7 @@ class Metrics:
         self._count_turns(backend)
         self._count_threads()
         self._count_engine()
+        self._count_backend()
         self._show_store()
 
     def _count_turns(self, backend: str) -> None:
@@ -136,6 +142,29 @@ class Metrics:
             registry=self.registry,
         )
 
+    def _count_backend(self) -> None:
+        def counter(name: str, meaning: str, *labels: str) -> Counter:
+            return Counter(name, meaning, labels, registry=self.registry)
+
+        self._delayed = counter(
+            "dadm_turns_delayed", "Attempts that were tried again after a pause, by error.", "code"
+        )
+        self._stopped = counter("dadm_runs_stopped", "Model runs that were stopped.")
+        self._foreign = counter(
+            "dadm_foreign_messages", "Messages of others found in conversations of ours."
+        )
+        self._not_believed = counter(
+            "dadm_losses_not_believed",
+            "Conversations reported lost that were not rebuilt, since too many were.",
+            "backend",
+        )
+        self._backend_trouble = Gauge(
+            "dadm_backend_trouble",
+            "1 while the backend is left alone after failures in a row.",
+            ("backend",),
+            registry=self.registry,
+        )
+
     def _show_store(self) -> None:
         def gauge(name: str, meaning: str, *labels: str) -> Gauge:
             return Gauge(name, meaning, labels, registry=self.registry)
@@ -161,6 +190,14 @@ class Metrics:
                 self._notify_failure(event)
             case OutcomeReported() | ReportLost() | EngineTrouble():
                 self._notify_engine(event)
+            case (
+                BackendTrouble()
+                | TurnDelayed()
+                | RunStopped()
+                | ForeignItemsFound()
+                | LossesNotBelieved()
+            ):
+                self._notify_backend(event)
             case ModelShown():
                 pass
             case _:
@@ -224,6 +261,24 @@ class Metrics:
                 self._lost.labels(event.code).inc()
             case EngineTrouble():
                 self._trouble.labels(event.engine).set(0 if event.is_over else 1)
+            case _:
+                assert_never(event)
+
+    def _notify_backend(
+        self,
+        event: BackendTrouble | TurnDelayed | RunStopped | ForeignItemsFound | LossesNotBelieved,
+    ) -> None:
+        match event:
+            case BackendTrouble():
+                self._backend_trouble.labels(event.backend).set(0 if event.is_over else 1)
+            case TurnDelayed():
+                self._delayed.labels(event.code).inc()
+            case RunStopped():
+                self._stopped.inc()
+            case ForeignItemsFound():
+                self._foreign.inc(event.count)
+            case LossesNotBelieved():
+                self._not_believed.labels(event.backend).inc()
             case _:
                 assert_never(event)
 

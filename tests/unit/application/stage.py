@@ -13,7 +13,7 @@ from dadm.adapters.backends.scripted import ScriptedBackend
 from dadm.adapters.stores.memory import MemoryStore
 from dadm.application.limits import TurnLimits
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
-from dadm.application.turn_taking import World
+from dadm.application.world import World
 from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.errors import BackendMisconfigured
 from dadm.domain.task import ServiceTask
@@ -37,6 +37,8 @@ LIMITS = TurnLimits(
     waiting_turns=1000,
     poll_seconds=1.0,
     busy_poll_seconds=2.0,
+    # Tests of waiting for a backend bring patience of their own.
+    patience_seconds=0.0,
 )
 
 EventKind = TypeVar("EventKind", bound=Event)

@@ -11,7 +11,6 @@ from dadm.domain.errors import (
     BackendRefused,
     BackendUnavailable,
     ConversationBroken,
-    ConversationTooLong,
     OutcomeUnknown,
 )
 from dadm.domain.thread import BackendIdentity, GenerationState, Usage
@@ -26,7 +25,6 @@ NOT_APPLIED: list[BackendError] = [
     BackendUnavailable("Not reachable."),
     BackendUnavailable("Too many requests.", retry_after=timedelta(seconds=9)),
     BackendMisconfigured("Wrong key."),
-    ConversationTooLong("Too long."),
 ]
 
 

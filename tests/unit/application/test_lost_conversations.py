@@ -225,6 +225,7 @@ async def test_rebuilding_is_given_up_after_three_conversations(keeping: Stage) 
     replica = await keeping.replica()
     await replica.ask("t1")
     keeping.backend.lose(keeping.backend.conversation_ids[0])
+    keeping.backend.links_items = False
     for _ in range(3):
         keeping.backend.fail("append", OutcomeUnknown())
 
@@ -259,7 +260,7 @@ async def test_first_conversation_that_was_never_finished_is_no_previous_one(
     keeping: Stage,
 ) -> None:
     replica = await keeping.replica()
-    replica.store.fail_next("make_live", StoreUnavailable())
+    replica.store.fail_next("make_live", StoreUnavailable(), times=4)
     with pytest.raises(StoreUnavailable):
         await replica.ask("t1")
     await asyncio.sleep(LIMITS.lease_seconds)

@@ -264,12 +264,25 @@ async def test_answer_that_could_not_be_settled_is_found_again_where_it_is_kept(
     assert seconds() <= LIMITS.lease_seconds + 1
 
 
-async def test_claim_that_was_not_confirmed_is_claimed_again_once_its_lease_has_run_out(
+async def test_claim_that_was_not_confirmed_is_read_back_at_once(stage: Stage) -> None:
+    replica = await stage.replica()
+    await replica.ask("t1")
+    replica.store.fail_next("claim", StoreUnavailable(), is_done=True)
+    begun_at = asyncio.get_running_loop().time()
+
+    answer = await replica.ask("t2")
+
+    assert (answer.recommendation, answer.is_recovered) == ("ok", False)
+    assert len(stage.asked) == 2
+    assert asyncio.get_running_loop().time() - begun_at < 1
+
+
+async def test_claim_that_was_never_confirmed_is_claimed_again_once_its_lease_has_run_out(
     stage: Stage,
 ) -> None:
     replica = await stage.replica()
     await replica.ask("t1")
-    replica.store.fail_next("claim", StoreUnavailable(), is_done=True)
+    replica.store.fail_next("claim", StoreUnavailable(), is_done=True, times=4)
     with pytest.raises(StoreUnavailable):
         await replica.ask("t2")
 

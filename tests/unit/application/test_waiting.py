@@ -176,7 +176,7 @@ async def test_store_that_fails_one_waiting_task_leaves_the_line_moving(stage: S
     replica = await stage.replica()
     hold = stage.backend.hold_turn()
     waiting = await tasks_in_line(stage, replica, 3)
-    replica.store.fail_next("look_up", StoreUnavailable())
+    replica.store.fail_next("look_up", StoreUnavailable(), times=4)
     hold.let_go()
 
     outcomes = await settled(*waiting)

@@ -35,6 +35,7 @@ def test_coming_back_never_helps_a_request_that_must_change() -> None:
 def test_what_is_retryable_is_listed_here() -> None:
     assert {each.__name__ for each in every_error() if each.retryable} == {
         "BackendUnavailable",
+        "BackendResting",
         "OutcomeUnknown",
         "ConversationBusy",
         "ConversationLost",

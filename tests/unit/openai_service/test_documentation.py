@@ -8,6 +8,7 @@ from tests.unit.openai_service.world import running_service
 PATHS = {
     "/process_task",
     "/turns/reported",
+    "/turns/withdrawn",
     "/threads",
     "/threads/{thread_id}",
     "/health",

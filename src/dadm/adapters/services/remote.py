@@ -175,6 +175,10 @@ class RemoteAssistantService:
         """Record that the engine has the outcome of this task's settled turn."""
         await self._look("POST", "/turns/reported", content=_encoded(_identity_of(task)))
 
+    async def withdraw_task(self, task: ServiceTask) -> None:
+        """Say that a task is gone, so that its model's run is stopped."""
+        await self._look("POST", "/turns/withdrawn", content=_encoded(_identity_of(task)))
+
     async def _look(self, method: str, path: str, **more: Any) -> httpx2.Response:
         try:
             response = await self._send(method, path, **more)
@@ -216,8 +220,8 @@ class RemoteAssistantService:
             detail += " Set DADM_SERVICE_URL to a DADM service and DADM_SERVICE_TOKEN to its token."
         if kind is UnknownAssistant:
             raise UnknownAssistant(assistant, tuple(document.get("known_assistants", ())))
-        if kind is BackendUnavailable:
-            raise BackendUnavailable(detail, retry_after=_retry_after(response))
+        if issubclass(kind, BackendUnavailable):
+            raise kind(detail, retry_after=_retry_after(response))
         raise kind(detail)
 
     def _not_a_service(self, what: str) -> OutcomeUnknown:

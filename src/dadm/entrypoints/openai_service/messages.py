@@ -142,7 +142,7 @@ class ProcessTaskRequest(TaskIdentity):
         )
 
 
-class TurnReportedRequest(TaskIdentity):
+class TurnNamedRequest(TaskIdentity):
     """A task whose outcome the engine has."""
 
     def as_task(self) -> ServiceTask:

@@ -12,7 +12,7 @@ from dadm.entrypoints.openai_service.bodies import read_json_object
 from dadm.entrypoints.openai_service.messages import (
     ProcessTaskReply,
     ProcessTaskRequest,
-    TurnReportedRequest,
+    TurnNamedRequest,
 )
 from dadm.entrypoints.openai_service.parts import ServiceParts
 from dadm.entrypoints.openai_service.problems import problem_of_error
@@ -60,12 +60,28 @@ def task_routes(parts: ServiceParts) -> APIRouter:
             "again afterwards was released by a person and is asked again. Plain callers need "
             "not: for them the reply itself is the report."
         ),
-        openapi_extra=_body(TurnReportedRequest),
+        openapi_extra=_body(TurnNamedRequest),
         status_code=204,
     )
     async def turn_reported(request: Request) -> Response:
         body = await read_json_object(request, limit=parts.max_body_bytes)
-        await parts.service.outcome_reported(TurnReportedRequest.read(body).as_task())
+        await parts.service.outcome_reported(TurnNamedRequest.read(body).as_task())
+        return Response(status_code=204)
+
+    @router.post(
+        "/turns/withdrawn",
+        summary="Say that a task is gone from its engine.",
+        description=(
+            "For orchestrators, when the engine says that the task or its instance no longer "
+            "exists. Its place in the line is given up, and the model's run is stopped where the "
+            "backend can. A turn that nobody is asking is left as it is."
+        ),
+        openapi_extra=_body(TurnNamedRequest),
+        status_code=204,
+    )
+    async def turn_withdrawn(request: Request) -> Response:
+        body = await read_json_object(request, limit=parts.max_body_bytes)
+        await parts.service.withdraw_task(TurnNamedRequest.read(body).as_task())
         return Response(status_code=204)
 
     return router

@@ -101,6 +101,10 @@ class ToldAnswers:
         """Pass the question on."""
         return await self.service.knows_assistant(name)
 
+    async def withdraw_task(self, task: ServiceTask) -> None:
+        """Pass it on."""
+        await self.service.withdraw_task(task)
+
     async def outcome_reported(self, task: ServiceTask) -> None:
         """Pass the note on, and see whether this life has done its part."""
         await self.service.outcome_reported(task)
