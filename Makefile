@@ -22,7 +22,7 @@ LOCK        = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versi
               --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run serve work test test-postgres acceptance check fmt fmt-check lint \
+.PHONY: help setup demo run serve work test test-postgres acceptance simulate check fmt fmt-check lint \
         imports types docs docs-check bench lock clean same-python
 
 help: ## list the targets
@@ -56,6 +56,9 @@ test-postgres: $(VENV)/.dev ## the tests that need PostgreSQL; without one they 
 
 acceptance: $(VENV)/.dev ## the installed program from outside: restarts, the four scenarios
 	@$(BIN)/pytest tests/acceptance $(ARGS)
+
+simulate: $(VENV)/.dev ## replicas under faults on virtual time: SEEDS=100000 in the background, SEED=7 to replay one
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(ARGS)
 
 check: fmt-check lint types docs-check test ## everything that CI runs
 

@@ -1,0 +1,98 @@
+"""Simulation: one seed makes one run, from nothing to a list of invariants that did not hold."""
+
+from dataclasses import dataclass
+from random import Random
+
+from dadm.adapters.engines.memory import MemoryEngine
+from dadm.adapters.stores.memory import MemoryStore
+from tests.simulation.backend import SimulatedBackend
+from tests.simulation.director import Director
+from tests.simulation.invariants import violations
+from tests.simulation.network import Network
+from tests.simulation.processes import Processes
+from tests.simulation.record import Record
+from tests.simulation.replica import DrawnIdentifiers, Shared, SkewedClock
+from tests.simulation.scheduler import NeverEnding, new_loop
+from tests.simulation.seen import Seen
+from tests.simulation.storm import Storm
+from tests.simulation.weather import Weather, draw_weather
+from tests.simulation.witness import Witness
+
+PATIENCE_SECONDS = 2000.0
+"""How long all must be done after the storm: some turn limits, some leases, an engine's pauses."""
+
+LONGEST_SECONDS = 10_000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What became of a seed: `violations` is empty if every invariant held."""
+
+    seed: int
+    weather: Weather
+    record: Record
+    violations: tuple[str, ...]
+    seconds: float
+    callbacks: int
+    model_calls: int
+
+
+def simulate(seed: int) -> Run:
+    """Run the product under the weather of `seed`, and check it."""
+    chance = Random(seed)  # noqa: S311 - a failing seed is to fail again
+    weather = draw_weather(chance)
+    loop = new_loop(longest_seconds=LONGEST_SECONDS)
+    record = Record(loop.time)
+    storm = Storm(chance, weather, record, loop.time)
+    network = Network(loop, storm, record)
+    store_clock = SkewedClock(loop, ahead_seconds=storm.fraction() * 100 - 50)
+    engine_clock = SkewedClock(loop, ahead_seconds=storm.fraction() * 100 - 50)
+    store = MemoryStore(store_clock)
+    engine = MemoryEngine(engine_clock, DrawnIdentifiers("engine", storm), engine_id="memory")
+    witness = Witness(store, loop, engine_id=engine.engine_id)
+    backend = SimulatedBackend(loop, storm, record, witness.tells_live)
+    processes = Processes(engine, storm, record)
+    shared = Shared(
+        network=network,
+        store=store,
+        engine=engine,
+        backend=backend,
+        after_store_call=witness.after_store_call,
+    )
+    director = Director(shared, processes, store_clock, engine_clock)
+    found: list[str] = []
+    try:
+        loop.run(_directed(director, network))
+    except NeverEnding as error:
+        found.append(f"I7 it does not come to its end: {error}")
+    found += [f"I7 nobody handled: {each}" for each in loop.unhandled]
+    found += [f"I7 {each}" for each in director.ended_badly]
+    found += violations(
+        Seen(
+            weather=weather,
+            record=record,
+            witness=witness,
+            threads=witness.threads(),
+            ledger=backend.ledger,
+            conversations=backend.conversations.by_id,
+            processes=processes,
+            reports=engine.reports,
+            is_quiet=director.is_quiet,
+        )
+    )
+    return Run(
+        seed=seed,
+        weather=weather,
+        record=record,
+        violations=tuple(found),
+        seconds=loop.time(),
+        callbacks=loop.callbacks_run,
+        model_calls=len(backend.ledger.calls),
+    )
+
+
+async def _directed(director: Director, network: Network) -> None:
+    try:
+        await director.direct(patience_seconds=PATIENCE_SECONDS)
+    finally:
+        network.is_closed = True
