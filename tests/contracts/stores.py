@@ -17,6 +17,9 @@ from dadm.domain.thread import (
     Usage,
 )
 from dadm.domain.turn import Refusal, Turn, TurnKey, TurnRef
+from dadm.ports.audit import AuditAction
+from dadm.ports.backend import ErasureReport
+from dadm.ports.erasures import ErasureReceipt
 from dadm.ports.store import ThreadStore
 from dadm.ports.store_values import (
     AnswerSettlement,
@@ -32,6 +35,7 @@ from dadm.ports.store_values import (
 
 HERE = BackendIdentity(adapter="scripted", address="http://127.0.0.1:1/v1", account="a|b")
 ELSEWHERE = BackendIdentity(adapter="scripted", address="", account="other")
+NOTHING_DELETED = ErasureReport(deleted_items=0, deleted_responses=0)
 LONG = 3600.0
 AT_ONCE = 0.0
 """A lease or ticket of that many seconds has run out when the next call looks at it."""
@@ -147,7 +151,21 @@ class StoreUnderTest:
         reason: GenerationReason = GenerationReason.FIRST,
     ) -> Generation:
         """Open a conversation for a leased thread, and make it the live one."""
-        generation = await self.store.note_conversation(
+        generation = await self.note_conversation(
+            lease, conversation, identity=identity, reason=reason
+        )
+        return await self.store.make_live(lease, generation.number)
+
+    async def note_conversation(
+        self,
+        lease: Lease,
+        conversation: str = "",
+        *,
+        identity: BackendIdentity = HERE,
+        reason: GenerationReason = GenerationReason.FIRST,
+    ) -> Generation:
+        """Open a conversation for a thread."""
+        return await self.store.note_conversation(
             lease.thread,
             identity=identity,
             conversation_id=ConversationId(conversation or f"conv_{next(self.numbers)}"),
@@ -155,7 +173,6 @@ class StoreUnderTest:
             opened_from=0,
             opened_to=0,
         )
-        return await self.store.make_live(lease, generation.number)
 
     async def ready(self, key: ThreadKey | None = None, conversation: str = "") -> Thread:
         """Give a thread that has a live conversation and is free."""
@@ -197,6 +214,21 @@ class StoreUnderTest:
                 request(task, thread=key, turn=turn_key(task, scope=scope), asks=asks)
             )
         )
+
+    async def ask(self, task: str, asks: Submission) -> Submitted:
+        """Claim the thread for a task, and submit in the same step what is given."""
+        return submitted(await self.store.claim(request(task, asks=asks)))
+
+    async def erase(self, lease: Lease) -> ErasureReceipt:
+        """Erase a leased thread whose conversations are gone at their backends."""
+        await self.store.begin_erasure(lease)
+        for generation in await self.store.generations(lease.thread):
+            await self.store.note_erased(lease.thread, generation.number, NOTHING_DELETED)
+        return await self.store.finish_erasure(lease)
+
+    async def trail(self, thread: ThreadRef) -> list[tuple[AuditAction, str]]:
+        """Give what a thread's audit rows are about, and their details."""
+        return [(row.action, row.detail) for row in await self.store.audit(thread)]
 
     async def complete(
         self, task: str = "t1", *, key: ThreadKey | None = None, prompt: str = "", text: str = ""

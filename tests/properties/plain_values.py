@@ -7,6 +7,8 @@ from typing import Any
 
 from dadm.domain.thread import Generation, Thread
 from dadm.domain.turn import Attempt, Turn
+from dadm.ports.audit import AuditEntry
+from dadm.ports.erasures import ErasureReceipt
 from dadm.ports.store_values import Lease, Queued
 
 # Numbers that each store gives as it likes.
@@ -17,6 +19,8 @@ OWN_NUMBERS: Mapping[type, Mapping[str, str]] = {
     Turn: {"ref": "turn", "thread": "thread"},
     Queued: {"turn": "turn"},
     Attempt: {"ref": "attempt", "turn": "turn"},
+    AuditEntry: {"position": "position", "thread": "thread", "turn": "turn"},
+    ErasureReceipt: {"thread": "thread"},
 }
 
 
@@ -50,7 +54,7 @@ class PlainValues:
     def _field(self, owner: Any, name: str) -> Any:
         value = getattr(owner, name)
         kind = OWN_NUMBERS.get(type(owner), {}).get(name)
-        return self.of(value) if kind is None else self.number(kind, value)
+        return self.of(value) if kind is None or value is None else self.number(kind, value)
 
     def number(self, kind: str, value: int) -> int:
         return self._seen.setdefault((kind, value), len(self._seen))

@@ -25,8 +25,11 @@ from dadm.adapters.stores.tables import metadata
 from dadm.adapters.system_clock import SystemClock
 from dadm.domain.errors import DadmError
 from dadm.domain.thread import ConversationId, GenerationReason, Thread, ThreadKey, Usage
+from dadm.ports.audit import AuditAction
+from dadm.ports.backend import ErasureReport
 from dadm.ports.store import ThreadStore
 from dadm.ports.store_values import (
+    AbandonSettlement,
     AnswerSettlement,
     Granted,
     Queued,
@@ -86,7 +89,16 @@ SETTLEMENTS: st.SearchStrategy[Settlement] = st.one_of(
         is_recovered=FLAGS,
     ),
     st.builds(refusal, usage=USAGES),
+    st.builds(AbandonSettlement, reason=TEXTS),
 )
+REASONS = st.sampled_from(GenerationReason)
+REPORTS = st.builds(
+    ErasureReport,
+    deleted_items=COUNTS,
+    deleted_responses=COUNTS,
+    unreachable=st.sampled_from([(), ("item_1",), ("é", "b\"'")]),
+)
+ACTIONS = st.sampled_from([AuditAction.CANCELLED, AuditAction.FOREIGN_ITEMS])
 
 
 def claiming() -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -290,9 +302,52 @@ class StoresCompared(RuleBasedStateMachine):
         else:
             self.both(lambda store, at: store.keep_tickets([pair[at]], ticket_seconds=seconds))
 
+    @has("threads")
+    @rule(thread=PICKS, owner=OWNERS, seconds=LASTING)
+    def lease_known_thread(self, thread: int, owner: str, seconds: float) -> None:
+        pair = picked(self.threads, thread)
+        self._remember(
+            self.both(
+                lambda store, at: store.lease_known_thread(
+                    pair[at], owner=owner, lease_seconds=seconds
+                )
+            )
+        )
+
+    @has("threads")
+    @rule(thread=PICKS, about=st.none() | PICKS, action=ACTIONS, detail=TEXTS)
+    def note(self, thread: int, about: int | None, action: AuditAction, detail: str) -> None:
+        pair = picked(self.threads, thread)
+        turn = (None, None) if about is None or not self.turns else picked(self.turns, about)
+        self.both(lambda store, at: store.note(pair[at], turn[at], action, detail=detail))
+
     @has("leases")
-    @rule(lease=PICKS, copied=COUNTS)
-    def open_conversation(self, lease: int, copied: int) -> None:
+    @rule(lease=PICKS, report=REPORTS, steps=st.sampled_from([1, 2, 3, 3]))
+    def erase(self, lease: int, report: ErasureReport, steps: int) -> None:
+        """Erase a thread, or as much of it as is done before the eraser dies."""
+        held = picked(self.leases, lease)
+        for _ in range(2):
+            self.both(lambda store, at: store.begin_erasure(held[at]))
+        self.both(lambda store, at: store.response_ids(held[at].thread))
+        if steps > 1:
+            known = self.both(lambda store, at: store.generations(held[at].thread))[0]
+            for generation in known[: None if steps > 2 else 1]:
+                self.note_erased(lease, generation.number, report)
+            for _ in range(2):
+                self.both(lambda store, at: store.finish_erasure(held[at]))
+            self.both(lambda store, at: store.receipt(held[at].thread))
+
+    @has("leases")
+    @rule(lease=PICKS, number=COUNTS, report=REPORTS)
+    def note_erased(self, lease: int, number: int, report: ErasureReport) -> None:
+        thread = picked(self.leases, lease)
+        self.both(lambda store, at: store.note_erased(thread[at].thread, number, report))
+
+    @has("leases")
+    @rule(lease=PICKS, copied=COUNTS, reason=REASONS)
+    def open_conversation(
+        self, lease: int, copied: int, reason: GenerationReason = GenerationReason.FIRST
+    ) -> None:
         held = picked(self.leases, lease)
         self._conversations += 1
         name = ConversationId(f"conv_{self._conversations}")
@@ -301,7 +356,7 @@ class StoresCompared(RuleBasedStateMachine):
                 held[at].thread,
                 identity=HERE,
                 conversation_id=name,
-                reason=GenerationReason.LOST,
+                reason=reason,
                 opened_from=copied and 1,
                 opened_to=copied,
             )
@@ -334,6 +389,9 @@ class StoresCompared(RuleBasedStateMachine):
     def compare_everything(self) -> None:
         self.both(lambda store, _: store.threads(ThreadFilter()))
         self.both(lambda store, _: store.statistics())
+        self.both(lambda store, _: store.retired([HERE], retired_seconds=AT_ONCE))
+        self.both(lambda store, _: store.retired([HERE], retired_seconds=LONG))
+        self.both(lambda store, _: store.count_lost(HERE, within_seconds=LONG))
         for thread in self.threads:
             self.compare_thread(thread)
         for turn in self.turns:
@@ -346,6 +404,9 @@ class StoresCompared(RuleBasedStateMachine):
         self.both(lambda store, at: store.generations(thread[at]))
         self.both(lambda store, at: store.exchanges(thread[at]))
         self.both(lambda store, at: store.window(thread[at], characters=15))
+        self.both(lambda store, at: store.audit(thread[at]))
+        self.both(lambda store, at: store.receipt(thread[at]))
+        self.both(lambda store, at: store.response_ids(thread[at]))
 
     def compare_turn(self, turn: Pair) -> None:
         self.both(lambda store, at: store.find_turn(turn[at]))

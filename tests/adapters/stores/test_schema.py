@@ -100,8 +100,8 @@ async def test_migrations_of_postgres_add_up_to_the_tables(
 async def test_views_have_the_columns_that_are_read_by_position(postgres_url: str) -> None:
     async with open_postgres(postgres_url, connections=1) as database:
         for view, width in (
-            ("thread_rows_1", columns.THREAD_WIDTH),
-            ("turn_rows_1", columns.TURN_WIDTH),
+            ("thread_rows_2", columns.THREAD_WIDTH),
+            ("turn_rows_2", columns.TURN_WIDTH),
             ("attempt_rows_1", len(columns.ATTEMPT.split(","))),
         ):
             assert (await database.one(VIEW_COLUMNS, view))[0] == width

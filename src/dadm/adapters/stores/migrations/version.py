@@ -3,5 +3,5 @@
 VERSION_TABLE = "dadm_schema"
 """Where a database says which schema it has."""
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The latest revision there is."""

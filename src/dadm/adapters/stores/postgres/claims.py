@@ -26,15 +26,15 @@ LOOK_UP = """
         WHERE z.engine = $5 AND z.tenant = $6 AND z.name = $7 AND u.task_id = $8
     )
     SELECT
-        (SELECT v FROM thread_rows_1 v WHERE v.id = coalesce(
+        (SELECT v FROM thread_rows_2 v WHERE v.id = coalesce(
             (SELECT thread FROM known),
             (SELECT t.id FROM threads t JOIN scopes s ON s.id = t.scope
              WHERE s.engine = $1 AND s.tenant = $2 AND s.name = $3 AND t.assistant = $4
                AND t.state <> 'erased')
         )),
-        (SELECT v FROM turn_rows_1 v WHERE v.id = (SELECT id FROM known))"""
-CLAIM = f"SELECT * FROM claim_1({', '.join(f'${number}' for number in range(1, 23))})"  # noqa: S608
-SUBMIT = "SELECT * FROM submit_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        (SELECT v FROM turn_rows_2 v WHERE v.id = (SELECT id FROM known))"""
+CLAIM = f"SELECT * FROM claim_2({', '.join(f'${number}' for number in range(1, 23))})"  # noqa: S608
+SUBMIT = "SELECT * FROM submit_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 
 class PostgresClaims:
@@ -95,7 +95,7 @@ def written(submission: Submission | None) -> tuple[Any, ...]:
 
 
 def claim_of(row: Any, owner: str) -> Claim:
-    """Read what `claim_1` gives."""
+    """Read what `claim_2` gives."""
     if row["kind"] == "queued":
         return Queued(
             turn=TurnRef(row["turn_id"]),

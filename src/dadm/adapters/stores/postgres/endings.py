@@ -6,16 +6,22 @@ from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS
 from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import turn_and_number
-from dadm.domain.thread import Usage
-from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef
-from dadm.ports.store_values import AnswerSettlement, Lease, RefusalSettlement, Settlement
+from dadm.domain.thread import NO_USAGE, Usage
+from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
+from dadm.ports.store_values import (
+    AbandonSettlement,
+    AnswerSettlement,
+    Lease,
+    RefusalSettlement,
+    Settlement,
+)
 
 NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
     SELECT turn, number, $3 FROM attempts WHERE turn = $1 AND number = $2
     ON CONFLICT DO NOTHING"""
-SETTLE = "SELECT * FROM settle_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+SETTLE = "SELECT * FROM settle_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 SET_ASIDE = "SELECT set_aside_1($1, $2, $3, $4, $5, $6)"
-REPLAN = "SELECT replan_1($1, $2, $3, $4, $5, $6, $7)"
+REPLAN = "SELECT replan_2($1, $2, $3, $4, $5, $6, $7)"
 REPORT = """UPDATE turns SET reported = true
     WHERE scope = (SELECT id FROM scopes WHERE engine = $1 AND tenant = $2 AND name = $3)
       AND task_id = $4 AND settled_at IS NOT NULL AND NOT reported"""
@@ -75,14 +81,22 @@ class PostgresEndings:
 
 
 def written(settlement: Settlement) -> tuple[Any, ...]:
-    """Give a settlement's parts in the order that `settle_1` takes them in."""
+    """Give a settlement's parts in the order that `settle_2` takes them in."""
     match settlement:
         case AnswerSettlement(answer=answer, last_item_id=item, is_recovered=is_recovered):
-            return (storable(answer), item, is_recovered, None, None, *cost(settlement.usage))
+            end = (TurnState.COMPLETED, storable(answer), item, is_recovered)
+            return (*end, None, None, *cost(settlement.usage))
         case RefusalSettlement(refusal=refusal, usage=usage):
-            return (None, "", False, refusal.code, storable(refusal.reason), *cost(usage))
+            return unanswered(TurnState.REFUSED, refusal.code, refusal.reason, usage)
+        case AbandonSettlement(reason=reason):
+            return unanswered(TurnState.ABANDONED, TurnState.ABANDONED, reason, NO_USAGE)
         case _:
             assert_never(settlement)
+
+
+def unanswered(end: TurnState, code: str, reason: str, usage: Usage) -> tuple[Any, ...]:
+    """Give the parts of an end without an answer."""
+    return (end, None, "", False, code, storable(reason), *cost(usage))
 
 
 def cost(usage: Usage) -> tuple[int, int, int]:

@@ -16,11 +16,15 @@ from dadm.domain.thread import (
 )
 from dadm.ports.store_values import Lease
 
-NOTE = "SELECT * FROM note_conversation_1($1, $2, $3, $4, $5, $6)"
+NOTE = "SELECT * FROM note_conversation_2($1, $2, $3, $4, $5, $6)"
 COPY = """UPDATE generations SET copied_messages = $3, last_item_id = $4
     WHERE thread = $1 AND number = $2 AND state = 'building' AND copied_messages <= $3"""
-CHANGE = "SELECT * FROM change_generation_1($1, $2, $3, $4, $5)"
+CHANGE = "SELECT * FROM change_generation_2($1, $2, $3, $4, $5)"
 ALL = f"SELECT {GENERATION} FROM generations g WHERE g.thread = $1 ORDER BY g.number"  # noqa: S608
+
+LOST = """SELECT count(DISTINCT thread) FROM generations
+    WHERE reason = 'lost' AND identity = $1
+      AND created_at > clock_timestamp() - make_interval(secs => $2)"""
 
 
 class PostgresGenerations:
@@ -68,3 +72,7 @@ class PostgresGenerations:
 
     async def generations(self, thread: ThreadRef) -> Sequence[Generation]:
         return tuple(map(ROWS.generation, await self._database.rows(ALL, thread)))
+
+    async def count_lost(self, identity: BackendIdentity, *, within_seconds: float) -> int:
+        count: int = (await self._database.one(LOST, str(identity), within_seconds))[0]
+        return count

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from dadm.adapters.stores.rows.texts import storable
+from dadm.domain.chain import CHAIN_START
 from dadm.domain.json import JsonObject
 from dadm.domain.thread import (
     BackendIdentity,
@@ -33,17 +34,17 @@ class Row(Protocol):
 GENERATION = """g.thread, g.number, g.identity, g.conversation_id, g.state, g.reason,
     g.opened_from, g.opened_to, g.copied_messages, g.last_item_id, g.created_at"""
 THREAD = f"""t.id, s.engine, s.tenant, s.name, t.assistant, t.state, t.turn_count, t.shown,
-    t.input_tokens, t.output_tokens, t.cached_tokens, t.created_at, t.last_turn_at,
+    t.input_tokens, t.output_tokens, t.cached_tokens, t.created_at, t.last_turn_at, t.chain,
     {GENERATION}"""
-THREAD_WIDTH = 24
+THREAD_WIDTH = 25
 THREADS = """threads t JOIN scopes s ON s.id = t.scope
     LEFT JOIN generations g ON g.thread = t.id AND g.state = 'live'"""
 TURN = """u.id, u.thread, z.engine, z.tenant, z.name, u.task_id, u.state, u.sequence,
     u.content_digest, u.element_id, u.process_definition, p.prompt, a.text, u.answer_schema,
     u.assistant_version, u.refusal_code, u.refusal_reason,
     u.input_tokens, u.output_tokens, u.cached_tokens,
-    u.generation, u.attempts, u.recovered, u.reported, u.created_at, u.settled_at"""
-TURN_WIDTH = 26
+    u.generation, u.attempts, u.recovered, u.reported, u.created_at, u.settled_at, a.link"""
+TURN_WIDTH = 27
 TURNS = """turns u JOIN scopes z ON z.id = u.scope
     LEFT JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
     LEFT JOIN answers a ON a.turn = u.id"""
@@ -71,6 +72,11 @@ def shown_map(text: str) -> dict[str, str]:
 def schema_text(schema: JsonObject | None) -> str | None:
     """Write an answer schema as it is stored; the order of its keys may matter to a model."""
     return None if schema is None else json.dumps(schema)
+
+
+def link_text(stored: bytes | None) -> str:
+    """Read a link of a chain."""
+    return CHAIN_START if stored is None else stored.hex()
 
 
 def attempt_ref(turn: int, number: int) -> AttemptRef:
@@ -124,7 +130,8 @@ class Rows:
             ),
             created_at=self._instant(row[at + 11]),
             last_turn_at=self._instant_or_none(row[at + 12]),
-            live=None if row[at + 13] is None else self.generation(row, at + 13),
+            chain=link_text(row[at + 13]),
+            live=None if row[at + 14] is None else self.generation(row, at + 14),
         )
 
     def turn(self, row: Row, at: int = 0) -> Turn:
@@ -156,6 +163,7 @@ class Rows:
             is_reported=bool(row[at + 23]),
             created_at=self._instant(row[at + 24]),
             settled_at=self._instant_or_none(row[at + 25]),
+            link=link_text(row[at + 26]),
         )
 
     def attempt(self, row: Row, at: int = 0) -> Attempt:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from dadm.adapters.stores.deliveries import is_recorded, refuse_unusable
 from dadm.adapters.stores.rows.texts import storable
 from dadm.adapters.stores.rows.threads import attempt_ref, schema_text, shown_text
+from dadm.adapters.stores.sqlite.audit import note
 from dadm.adapters.stores.sqlite.instants import instant, later, microseconds_now
 from dadm.adapters.stores.sqlite.reading import (
     StandingThread,
@@ -19,6 +20,7 @@ from dadm.adapters.stores.sqlite.reading import (
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import NO_USAGE, Thread, ThreadKey, ThreadRef, ThreadState
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
+from dadm.ports.audit import AuditAction
 from dadm.ports.store_values import (
     Claim,
     ClaimRequest,
@@ -76,6 +78,8 @@ class Claiming:
             thread = thread_of_turn(self._connection, turn.turn)
             waits = turn.waits(self.now)
             if is_recorded(thread.thread.state, turn.turn, request, waits=waits):
+                replayed = (turn.turn.thread, turn.turn.ref, AuditAction.REPLAYED)
+                note(self._connection, *replayed, turn.turn.state)
                 return Recorded(thread=thread.thread, turn=turn.turn)
             self._renew(thread, turn, request)
         return self._take(thread, turn, request)

@@ -4,14 +4,30 @@ import sqlite3
 from dataclasses import replace
 from typing import assert_never
 
+from dadm.adapters.stores import audit_details
 from dadm.adapters.stores.rows.texts import storable
-from dadm.adapters.stores.rows.threads import NO_SHOWN, shown_map, shown_text, turn_and_number
+from dadm.adapters.stores.rows.threads import (
+    NO_SHOWN,
+    link_text,
+    shown_map,
+    shown_text,
+    turn_and_number,
+)
+from dadm.adapters.stores.sqlite.audit import note
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
 from dadm.adapters.stores.sqlite.reading import StandingTurn, check_lease, turn_of_lease
+from dadm.domain.chain import next_link
 from dadm.domain.errors import ThreadConflict
-from dadm.domain.turn import AttemptRef, Turn, TurnKey, TurnRef, TurnState
-from dadm.ports.store_values import AnswerSettlement, Lease, RefusalSettlement, Settlement
+from dadm.domain.turn import AttemptRef, Refusal, Turn, TurnKey, TurnRef, TurnState
+from dadm.ports.audit import AuditAction
+from dadm.ports.store_values import (
+    AbandonSettlement,
+    AnswerSettlement,
+    Lease,
+    RefusalSettlement,
+    Settlement,
+)
 
 NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
     SELECT turn, number, ? FROM attempts WHERE turn = ? AND number = ?
@@ -19,17 +35,20 @@ NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
 COMPLETE = """UPDATE turns SET state = 'completed', fence = ?, recovered = ?, settled_at = ?,
     ticket_expires_at = NULL,
     input_tokens = ?, output_tokens = ?, cached_tokens = ? WHERE id = ?"""
-WRITE_ANSWER = "INSERT INTO answers (turn, text) VALUES (?, ?)"
+WRITE_ANSWER = "INSERT INTO answers (turn, text, link) VALUES (?, ?, ?)"
 COUNT_ANSWER = """UPDATE threads SET exchange_count = exchange_count + 1, last_turn_at = ?,
+    chain = ?,
     input_tokens = input_tokens + ?, output_tokens = output_tokens + ?,
     cached_tokens = cached_tokens + ? WHERE id = ?"""
 MOVE_ON = """UPDATE generations SET last_item_id = ?
     WHERE thread = ? AND number = ? AND state = 'live'"""
 LATEST_SHOWN = "SELECT shown FROM attempts WHERE turn = ? AND number = ?"
-SHOWN = "SELECT shown FROM threads WHERE id = ?"
 SHOW = "UPDATE threads SET shown = ? WHERE id = ?"
 REFUSE = """UPDATE turns SET state = 'refused', fence = ?, refusal_code = ?, refusal_reason = ?,
-    settled_at = ?, input_tokens = ?, output_tokens = ?, cached_tokens = ? WHERE id = ?"""
+    settled_at = ?, ticket_expires_at = NULL,
+    input_tokens = ?, output_tokens = ?, cached_tokens = ? WHERE id = ?"""
+ABANDON = """UPDATE turns SET state = 'abandoned', fence = ?, refusal_code = ?,
+    refusal_reason = ?, settled_at = ?, ticket_expires_at = NULL WHERE id = ?"""
 COUNT_COST = """UPDATE threads SET input_tokens = input_tokens + ?,
     output_tokens = output_tokens + ?, cached_tokens = cached_tokens + ? WHERE id = ?"""
 FREE = """UPDATE threads SET lease_owner = '', lease_expires_at = NULL
@@ -105,12 +124,14 @@ def settle(
     standing = turn_of_lease(connection, lease, ref)
     turn = standing.turn
     if not (turn.state.is_settled and standing.fence == lease.fence):
-        check_lease(connection, lease)
+        chain_and_shown = check_lease(connection, lease)
         match settlement:
             case AnswerSettlement():
-                turn = answer(connection, lease, turn, settlement)
+                turn = answer(connection, lease, turn, settlement, chain_and_shown)
             case RefusalSettlement():
                 turn = refuse(connection, lease, turn, settlement)
+            case AbandonSettlement():
+                turn = abandon(connection, lease, turn, settlement)
             case _:
                 assert_never(settlement)
     if not keep_lease:
@@ -119,7 +140,11 @@ def settle(
 
 
 def answer(
-    connection: sqlite3.Connection, lease: Lease, turn: Turn, settlement: AnswerSettlement
+    connection: sqlite3.Connection,
+    lease: Lease,
+    turn: Turn,
+    settlement: AnswerSettlement,
+    chain_and_shown: tuple[bytes | None, str],
 ) -> Turn:
     """Write the answer down, and what it moves on the thread."""
     if not turn.state.is_open:
@@ -129,15 +154,19 @@ def answer(
     cost = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     connection.execute(COMPLETE, (lease.fence, settlement.is_recovered, now, *cost, turn.ref))
     text = storable(settlement.answer)
-    connection.execute(WRITE_ANSWER, (turn.ref, text))
-    connection.execute(COUNT_ANSWER, (now, *cost, lease.thread))
+    chain, before = chain_and_shown
+    link = next_link(link_text(chain), sequence=turn.sequence, prompt=turn.prompt, answer=text)
+    connection.execute(WRITE_ANSWER, (turn.ref, text, bytes.fromhex(link)))
+    connection.execute(COUNT_ANSWER, (now, bytes.fromhex(link), *cost, lease.thread))
     if settlement.last_item_id:
         connection.execute(MOVE_ON, (settlement.last_item_id, lease.thread, turn.generation))
     (shown,) = connection.execute(LATEST_SHOWN, (turn.ref, turn.attempts)).fetchone()
     if shown != NO_SHOWN:
-        (before,) = connection.execute(SHOWN, (lease.thread,)).fetchone()
         merged = shown_map(before) | shown_map(shown)
         connection.execute(SHOW, (shown_text(merged), lease.thread))
+    if settlement.is_recovered:
+        detail = audit_details.recovered(turn.attempts)
+        note(connection, lease.thread, turn.ref, AuditAction.RECOVERED, detail)
     return replace(
         turn,
         state=TurnState.COMPLETED,
@@ -145,6 +174,7 @@ def answer(
         usage=usage,
         recovered=settlement.is_recovered,
         settled_at=instant(now),
+        link=link,
     )
 
 
@@ -160,9 +190,23 @@ def refuse(
     cost = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     connection.execute(REFUSE, (lease.fence, refusal.code, refusal.reason, now, *cost, turn.ref))
     connection.execute(COUNT_COST, (*cost, lease.thread))
+    note(connection, lease.thread, turn.ref, AuditAction.REFUSED, refusal.code)
     return replace(
         turn, state=TurnState.REFUSED, refusal=refusal, usage=usage, settled_at=instant(now)
     )
+
+
+def abandon(
+    connection: sqlite3.Connection, lease: Lease, turn: Turn, settlement: AbandonSettlement
+) -> Turn:
+    """Write down that a person gave the turn up."""
+    if turn.state.is_settled:
+        raise ThreadConflict
+    now = microseconds_now()
+    refusal = Refusal(code=TurnState.ABANDONED, reason=storable(settlement.reason))
+    connection.execute(ABANDON, (lease.fence, refusal.code, refusal.reason, now, turn.ref))
+    note(connection, lease.thread, turn.ref, AuditAction.ABANDONED, refusal.reason)
+    return replace(turn, state=TurnState.ABANDONED, refusal=refusal, settled_at=instant(now))
 
 
 def free(connection: sqlite3.Connection, lease: Lease) -> bool:
@@ -206,6 +250,7 @@ def replan(
         connection.execute(REPLAN, (lease.fence, ref))
         connection.execute(UNCOUNT_TURN, (lease.thread,))
         note_error(connection, standing, error)
+        note(connection, lease.thread, ref, AuditAction.ASKED_AGAIN, error[0])
     if not keep_lease and free(connection, lease):
         connection.execute(DROP_TICKET, (ref,))
 

@@ -3,7 +3,9 @@
 import sqlite3
 from collections.abc import Sequence
 
+from dadm.adapters.stores import audit_details
 from dadm.adapters.stores.rows.threads import GENERATION
+from dadm.adapters.stores.sqlite.audit import note
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import microseconds_now
 from dadm.adapters.stores.sqlite.reading import ROWS, check_lease, thread_of_ref
@@ -15,6 +17,7 @@ from dadm.domain.thread import (
     GenerationReason,
     GenerationState,
     ThreadRef,
+    ThreadState,
 )
 from dadm.ports.store_values import Lease
 
@@ -24,14 +27,21 @@ ONE = f"{SELECT} WHERE g.thread = ? AND g.number = ?"
 OF_CONVERSATION = f"{SELECT} WHERE g.conversation_id = ? AND g.identity = ?"
 ADD = """INSERT INTO generations (thread, number, identity, conversation_id, state, reason,
     opened_from, opened_to, created_at)
-    SELECT ?, coalesce(max(number), 0) + 1, ?, ?, 'building', ?, ?, ?, ?
+    SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?
     FROM generations WHERE thread = ?"""
 COPY = """UPDATE generations SET copied_messages = ?, last_item_id = ?
     WHERE thread = ? AND number = ? AND state = 'building' AND copied_messages <= ?"""
-RETIRE_LIVE = "UPDATE generations SET state = 'retired' WHERE thread = ? AND state = 'live'"
-RETIRE = """UPDATE generations SET state = 'retired'
+LATEST_LEFT = f"""{SELECT}
+    WHERE g.thread = ?
+      AND (g.state = 'live' OR (g.number < ? AND g.state IN ('retired', 'erased')))
+    ORDER BY g.state = 'live' DESC, g.number DESC LIMIT 1"""
+RETIRE_LIVE = """UPDATE generations SET state = 'retired', retired_at = ?
+    WHERE thread = ? AND state = 'live'"""
+RETIRE = """UPDATE generations SET state = 'retired', retired_at = ?
     WHERE thread = ? AND number = ? AND state IN ('building', 'live')"""
 GO_LIVE = "UPDATE generations SET state = 'live' WHERE thread = ? AND number = ?"
+LOST = """SELECT count(DISTINCT thread) FROM generations
+    WHERE reason = 'lost' AND identity = ? AND created_at > ?"""
 REOPEN = "UPDATE threads SET state = 'open' WHERE id = ? AND state = 'parked'"
 
 
@@ -74,6 +84,10 @@ class SqliteGenerations:
     async def generations(self, thread: ThreadRef) -> Sequence[Generation]:
         return await self._database.read(lambda connection: generations(connection, thread))
 
+    async def count_lost(self, identity: BackendIdentity, *, within_seconds: float) -> int:
+        since = microseconds_now() - int(within_seconds * 1_000_000)
+        return await self._database.read(lambda connection: count_lost(connection, identity, since))
+
 
 def note_conversation(
     connection: sqlite3.Connection,
@@ -82,12 +96,16 @@ def note_conversation(
     described: tuple[GenerationReason, int, int],
 ) -> Generation:
     """Write a conversation down as building; one that is known already is given again."""
-    if thread_of_ref(connection, thread) is None:
+    standing = thread_of_ref(connection, thread)
+    if standing is None:
         raise UnknownThread
     known = connection.execute(OF_CONVERSATION, conversation).fetchone()
     if known is None:
         conversation_id, identity = conversation
-        values = (thread, identity, conversation_id, *described, microseconds_now(), thread)
+        now = microseconds_now()
+        is_late = standing.thread.state is ThreadState.ERASED
+        state = GenerationState.RETIRED if is_late else GenerationState.BUILDING
+        values = (thread, identity, conversation_id, state, *described, now, thread)
         connection.execute(ADD, values)
         known = connection.execute(OF_CONVERSATION, conversation).fetchone()
     generation = ROWS.generation(known)
@@ -117,7 +135,12 @@ def make_live(connection: sqlite3.Connection, lease: Lease, number: int) -> Gene
         return generation
     if generation.state is not GenerationState.BUILDING:
         raise ThreadConflict
-    connection.execute(RETIRE_LIVE, (lease.thread,))
+    action = audit_details.replacing(generation)
+    if action is not None:
+        left = connection.execute(LATEST_LEFT, (lease.thread, number)).fetchone()
+        detail = audit_details.replaced(ROWS.generation(left) if left else None, generation)
+        note(connection, lease.thread, None, action, detail)
+    connection.execute(RETIRE_LIVE, (microseconds_now(), lease.thread))
     connection.execute(GO_LIVE, (lease.thread, number))
     connection.execute(REOPEN, (lease.thread,))
     return of_number(connection, lease, number)
@@ -126,9 +149,15 @@ def make_live(connection: sqlite3.Connection, lease: Lease, number: int) -> Gene
 def retire(connection: sqlite3.Connection, lease: Lease, number: int) -> None:
     """Leave a conversation for good."""
     of_number(connection, lease, number)
-    connection.execute(RETIRE, (lease.thread, number))
+    connection.execute(RETIRE, (microseconds_now(), lease.thread, number))
 
 
 def generations(connection: sqlite3.Connection, thread: ThreadRef) -> tuple[Generation, ...]:
     """Read all conversations of a thread, by number."""
     return tuple(map(ROWS.generation, connection.execute(ALL, (thread,))))
+
+
+def count_lost(connection: sqlite3.Connection, identity: BackendIdentity, since: int) -> int:
+    """Count the threads that a backend lost the conversation of."""
+    (count,) = connection.execute(LOST, (str(identity), since)).fetchone()
+    return int(count)

@@ -8,8 +8,9 @@ from dadm.adapters.stores.sqlite.claiming import Claiming
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.endings import DROP_TICKET, free
 from dadm.adapters.stores.sqlite.instants import later, microseconds_now
-from dadm.adapters.stores.sqlite.reading import open_turn
-from dadm.domain.thread import ThreadKey
+from dadm.adapters.stores.sqlite.reading import StandingThread, open_turn, thread_of_ref
+from dadm.domain.errors import ThreadErased, UnknownThread
+from dadm.domain.thread import ThreadKey, ThreadRef, ThreadState
 from dadm.domain.turn import TurnRef
 from dadm.ports.store_values import Lease, ThreadGranted, ThreadHeld
 
@@ -31,6 +32,13 @@ class SqliteLeases:
     ) -> ThreadGranted | ThreadHeld:
         return await self._database.write(
             lambda connection: lease_thread(connection, thread, owner, lease_seconds)
+        )
+
+    async def lease_known_thread(
+        self, thread: ThreadRef, *, owner: str, lease_seconds: float
+    ) -> ThreadGranted | ThreadHeld:
+        return await self._database.write(
+            lambda connection: lease_known_thread(connection, thread, owner, lease_seconds)
         )
 
     async def extend(self, lease: Lease, *, lease_seconds: float) -> bool:
@@ -57,6 +65,29 @@ def lease_thread(
     claiming = Claiming(connection)
     standing = claiming.thread_or_new(key)
     refuse_unusable(standing.thread.state)
+    return lease_standing(connection, claiming, standing, owner, lease_seconds)
+
+
+def lease_known_thread(
+    connection: sqlite3.Connection, ref: ThreadRef, owner: str, lease_seconds: float
+) -> ThreadGranted | ThreadHeld:
+    """Take a thread that is there, whatever state it is in but erased."""
+    standing = thread_of_ref(connection, ref)
+    if standing is None:
+        raise UnknownThread
+    if standing.thread.state is ThreadState.ERASED:
+        raise ThreadErased
+    return lease_standing(connection, Claiming(connection), standing, owner, lease_seconds)
+
+
+def lease_standing(
+    connection: sqlite3.Connection,
+    claiming: Claiming,
+    standing: StandingThread,
+    owner: str,
+    lease_seconds: float,
+) -> ThreadGranted | ThreadHeld:
+    """Take a thread unless somebody else holds it."""
     if standing.held_by_another(owner, claiming.now):
         return ThreadHeld(lease_remaining_seconds=standing.remaining_seconds(claiming.now))
     lease = claiming.take_thread(standing, owner, lease_seconds)

@@ -92,6 +92,8 @@ def write_schema(connection: sqlite3.Connection) -> None:
 
     connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode = WAL")
+    # SQLite's own way to change a table that others refer to; looked through before the commit.
+    connection.execute("PRAGMA foreign_keys = OFF")
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     with engine.connect() as alembics:
         connection.execute("BEGIN EXCLUSIVE")
@@ -99,4 +101,7 @@ def write_schema(connection: sqlite3.Connection) -> None:
             upgrade(alembics)
         except DBAPIError as error:
             raise error.orig or error from error
+        if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+            message = "rows are missing that others refer to"
+            raise sqlite3.IntegrityError(message)
         connection.execute("COMMIT")

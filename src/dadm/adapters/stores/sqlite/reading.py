@@ -30,7 +30,7 @@ THREAD_OF_KEY = f"""{SELECT_THREAD}
     WHERE s.engine = ? AND s.tenant = ? AND s.name = ? AND t.assistant = ?
       AND t.state <> 'erased'"""
 THREAD_OF_REF = f"{SELECT_THREAD} WHERE t.id = ?"
-STANDS = "SELECT 1 FROM threads WHERE id = ? AND lease_owner = ? AND fence = ?"
+STANDS = "SELECT chain, shown FROM threads WHERE id = ? AND lease_owner = ? AND fence = ?"
 SELECT_TURN = f"SELECT {TURN}, u.ticket, u.ticket_expires_at, u.fence FROM {TURNS}"  # noqa: S608
 TURN_OF_KEY = f"""{SELECT_TURN}
     WHERE z.engine = ? AND z.tenant = ? AND z.name = ? AND u.task_id = ?"""
@@ -141,14 +141,18 @@ def latest_attempt(connection: sqlite3.Connection, turn: TurnRef) -> Attempt:
     return ROWS.attempt(connection.execute(LATEST_ATTEMPT, (turn,)).fetchone())
 
 
-def check_lease(connection: sqlite3.Connection, lease: Lease) -> None:
-    """Let only a lease pass that stands.
+def check_lease(connection: sqlite3.Connection, lease: Lease) -> tuple[bytes | None, str]:
+    """Let only a lease pass that stands; give its thread's chain and shown variables as stored.
 
     Raises:
         ThreadConflict: It does not.
     """
-    if connection.execute(STANDS, (lease.thread, lease.owner, lease.fence)).fetchone() is None:
+    row: tuple[bytes | None, str] | None = connection.execute(
+        STANDS, (lease.thread, lease.owner, lease.fence)
+    ).fetchone()
+    if row is None:
         raise ThreadConflict
+    return row
 
 
 def leased(connection: sqlite3.Connection, lease: Lease) -> StandingThread:

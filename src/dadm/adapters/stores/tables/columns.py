@@ -11,6 +11,7 @@ from sqlalchemy import (
     DateTime,
     Identity,
     Integer,
+    LargeBinary,
     MetaData,
     Text,
     text,
@@ -61,6 +62,11 @@ def flag(name: str) -> Column[bool]:
 def instant(name: str, *, nullable: bool = False) -> Column[Any]:
     """Keep a point in time."""
     return Column(name, INSTANT, nullable=nullable)
+
+
+def digest(name: str) -> Column[bytes]:
+    """Keep a SHA-256, or NULL where there is none yet."""
+    return Column(name, LargeBinary, CheckConstraint(f"length({name}) = 32", name=name))
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:

@@ -17,6 +17,7 @@ from dadm.adapters.stores.tables.columns import (
     NEVER_REUSED,
     NUMBER,
     count,
+    digest,
     flag,
     instant,
     metadata,
@@ -60,6 +61,8 @@ threads = Table(
     count("fence"),
     instant("created_at"),
     instant("last_turn_at", nullable=True),
+    # The latest link of its answers.
+    digest("chain"),
     one_of("state", ThreadState),
     CheckConstraint("(lease_owner = '') = (lease_expires_at IS NULL)", name="lease"),
     **NEVER_REUSED,
@@ -86,6 +89,8 @@ generations = Table(
     count("copied_messages"),
     words("last_item_id", ""),
     instant("created_at"),
+    # NULL for those that an older program retired.
+    instant("retired_at", nullable=True),
     PrimaryKeyConstraint("thread", "number"),
     UniqueConstraint("conversation_id", "identity"),
     one_of("state", GenerationState),
@@ -98,6 +103,8 @@ Index(
     unique=True,
     **only_where("state = 'live'"),
 )
+Index("ix_generations_retired", generations.c.retired_at, **only_where("state = 'retired'"))
+Index("ix_generations_lost", generations.c.created_at, **only_where("reason = 'lost'"))
 
 # Fixed widths first: PostgreSQL pads them wherever they come behind a text.
 turns = Table(
@@ -139,7 +146,9 @@ turns = Table(
         "(settled_at IS NOT NULL) = (state IN ('completed', 'refused', 'abandoned'))",
         name="settled",
     ),
-    CheckConstraint("(refusal_code IS NOT NULL) = (state = 'refused')", name="refusal"),
+    CheckConstraint(
+        "(refusal_code IS NOT NULL) = (state IN ('refused', 'abandoned'))", name="refusal"
+    ),
     CheckConstraint("NOT reported OR settled_at IS NOT NULL", name="reported"),
     **NEVER_REUSED,
 )
@@ -202,4 +211,6 @@ answers = Table(
     metadata,
     Column("turn", NUMBER, ForeignKey("turns.id"), primary_key=True, autoincrement=False),
     words("text"),
+    # Its place in the thread's chain; NULL where an older program wrote the answer.
+    digest("link"),
 )
