@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dadm.adapters.backends.openai_items import run_state
-from dadm.domain.errors import BackendRefused
+from dadm.domain.errors import BackendRefused, ConversationTooLong
 from dadm.domain.json import JsonObject
 from dadm.domain.thread import BackendIdentity, ConversationId
 from dadm.domain.transcript import Message, Role
@@ -106,7 +106,7 @@ class SimulatedBackend:
             ConversationLost: There is no such conversation.
             ConversationBusy: Another run holds it.
             ConversationBroken: A call in it was never answered.
-            BackendRefused: The weather says so.
+            BackendRefused, ConversationTooLong: The weather says so.
         """
         task = str(question.labels["task"])
         shown = question.history.messages
@@ -118,6 +118,8 @@ class SimulatedBackend:
             shown = conversation.messages()
         if self._storm.strikes(Trouble.RUN_REFUSED, about=task):
             raise BackendRefused("It is against the policy.")
+        if shown and self._storm.strikes(Trouble.RUN_TOO_LONG, about=task):
+            raise ConversationTooLong("It does not fit the window.")
         run = Run(id=f"run_{len(self.runs) + 1}", question=question)
         self.runs[run.id] = run
         if conversation is not None:
@@ -240,9 +242,9 @@ class SimulatedBackend:
         """Say whether there is such a conversation; always, where none are kept."""
         return not self.keeps_conversations or conversation_id in self.conversations.by_id
 
-    def messages(self, conversation_id: str) -> tuple[KeptMessage, ...]:
-        """Give the messages of a conversation."""
-        return self.conversations.of(conversation_id).kept()
+    def messages(self, conversation_id: str, *, after_item: str) -> tuple[KeptMessage, ...]:
+        """Give the messages of a conversation behind an item."""
+        return self.conversations.of(conversation_id).kept(after_item=after_item)
 
     def append(self, conversation_id: str, messages: Sequence[Message]) -> str:
         """Write copies into a conversation."""
@@ -250,6 +252,18 @@ class SimulatedBackend:
         conversation.refuse_if_locked()
         self.add(conversation, self.conversations.message_items(messages), run=None)
         return str(conversation.items[-1]["id"])
+
+    def link(self, conversation_id: str, item_ids: Sequence[str]) -> None:
+        """Put items that are kept elsewhere into a conversation, once.
+
+        Raises:
+            ConversationBusy: A run holds it.
+        """
+        conversation = self.conversations.of(conversation_id)
+        conversation.refuse_if_locked()
+        if not {item["id"] for item in conversation.items} & set(item_ids):
+            items = [self.conversations.items[item_id] for item_id in item_ids]
+            self.add(conversation, items, run=None)
 
     def erase(self, conversation_id: str, *, response_ids: Sequence[str]) -> ErasureReport:
         """Delete a conversation and the named runs."""

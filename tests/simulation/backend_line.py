@@ -60,7 +60,7 @@ FATES: dict[Trouble, tuple[Effect, Callable[[Storm], BackendError]]] = {
 }
 """What a trouble makes of a call, and what its caller is told."""
 
-WRITES = frozenset({"take_turn", "append", "open"})
+WRITES = frozenset({"take_turn", "append", "link", "open"})
 REQUESTS = WRITES | {"retrieve", "cancel", "look", "exists", "messages", "erase", "ping"}
 OPEN_TO: dict[Trouble, frozenset[str]] = {
     Trouble.BACKEND_UNREACHABLE: REQUESTS,
@@ -72,7 +72,7 @@ OPEN_TO: dict[Trouble, frozenset[str]] = {
 }
 OPEN_TO_WHERE_KEPT = OPEN_TO | {
     Trouble.BACKEND_TWICE: frozenset({"take_turn"}),
-    Trouble.BACKEND_NOT_FOUND: frozenset({"take_turn", "append"}),
+    Trouble.BACKEND_NOT_FOUND: frozenset({"take_turn", "append", "link"}),
 }
 """Which methods a trouble may strike; what is said of a conversation, only where it is kept."""
 
@@ -167,6 +167,7 @@ class BackendLine:
         self._caller = caller
         self._backend = backend
         self.keeps_conversations = backend.keeps_conversations
+        self.links_items = backend.keeps_conversations and caller.network.storm.weather.links_items
         self.history_characters = backend.history_characters
         self._open_to = OPEN_TO_WHERE_KEPT if self.keeps_conversations else OPEN_TO
 
@@ -235,9 +236,13 @@ class BackendLine:
         )
         return is_there
 
-    async def messages(self, conversation_id: ConversationId) -> AsyncGenerator[KeptMessage, None]:
+    async def messages(
+        self, conversation_id: ConversationId, *, after_item: str = ""
+    ) -> AsyncGenerator[KeptMessage, None]:
         kept: Sequence[KeptMessage] = await self._call(
-            "messages", lambda: self._backend.messages(conversation_id), about=conversation_id
+            "messages",
+            lambda: self._backend.messages(conversation_id, after_item=after_item),
+            about=conversation_id,
         )
         for each in kept:
             yield each
@@ -254,6 +259,11 @@ class BackendLine:
 
         last: str = await self._call("append", act, about=conversation_id)
         return last
+
+    async def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> None:
+        await self._call(
+            "link", lambda: self._backend.link(conversation_id, item_ids), about=conversation_id
+        )
 
     async def erase(
         self, conversation_id: ConversationId, *, response_ids: Sequence[str]

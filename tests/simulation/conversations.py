@@ -1,13 +1,13 @@
 """Conversations as OpenAI keeps them: items, one run at a time, an exchange whole or not at all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dadm.adapters.backends.openai_items import find_exchange, is_question, kept_message
 from dadm.domain.errors import ConversationBroken, ConversationBusy, ConversationLost
-from dadm.domain.transcript import Message, Role
-from dadm.ports.backend import Finding, KeptMessage
+from dadm.domain.transcript import Message
+from dadm.ports.backend import Finding, FoundAnswered, KeptMessage
 
 Item = dict[str, Any]
 
@@ -26,9 +26,16 @@ class Conversation:
         """Give the messages in it, oldest first."""
         return tuple(kept.message for kept in map(kept_message, self.items) if kept)
 
-    def kept(self) -> tuple[KeptMessage, ...]:
-        """Give the messages in it with their ids, oldest first."""
-        return tuple(kept for kept in map(kept_message, self.items) if kept)
+    def kept(self, *, after_item: str) -> tuple[KeptMessage, ...]:
+        """Give the messages behind an item, or all, with their ids, oldest first.
+
+        Raises:
+            ConversationBroken: There is no such item.
+        """
+        place = self._place_of(after_item)
+        if place is None:
+            raise ConversationBroken(f"There is no item {after_item} in {self.id}.")
+        return tuple(kept for kept in map(kept_message, self.items[place:]) if kept)
 
     def refuse_if_locked(self) -> None:
         """Let nobody write while a run holds it.
@@ -50,12 +57,21 @@ class Conversation:
 
     def find(self, *, after_item: str, prompt: str) -> Finding:
         """Look behind an item, or backwards to our message where that item is not there."""
-        place = next((n for n, item in enumerate(self.items) if item["id"] == after_item), None)
-        if not after_item or place is not None:
-            start = 0 if place is None else place + 1
-            return find_exchange(self.items[start:], prompt)
+        place = self._place_of(after_item)
+        if place is not None:
+            return find_exchange(self.items[place:], prompt)
         ours = [n for n, item in enumerate(self.items) if is_question(item, prompt)]
-        return find_exchange(self.items[ours[-1] :] if ours else [], prompt)
+        finding = find_exchange(self.items[ours[-1] :] if ours else [], prompt)
+        if isinstance(finding, FoundAnswered):
+            return replace(finding, is_by_text_alone=True)
+        return finding
+
+    def _place_of(self, after_item: str) -> int | None:
+        """Find where what follows an item begins; None where there is no such item."""
+        if not after_item:
+            return 0
+        behind = (n + 1 for n, item in enumerate(self.items) if item["id"] == after_item)
+        return next(behind, None)
 
 
 class Conversations:
@@ -63,7 +79,8 @@ class Conversations:
 
     def __init__(self) -> None:
         self.by_id: dict[str, Conversation] = {}
-        self._items = 0
+        self.items: dict[str, Item] = {}
+        """Every item that was ever made: items outlive the conversations they were in."""
 
     def of(self, conversation_id: str) -> Conversation:
         """Find a conversation.
@@ -79,21 +96,12 @@ class Conversations:
     def message_items(self, messages: Sequence[Message]) -> list[Item]:
         """Make items of messages."""
         return [
-            {
-                "id": self.new_item_id(),
-                "type": "message",
-                "role": message.role.value,
-                "content": message.text,
-            }
+            self.new_item(type="message", role=message.role.value, content=message.text)
             for message in messages
         ]
 
-    def new_item_id(self) -> str:
-        """Name an item."""
-        self._items += 1
-        return f"item_{self._items}"
-
-
-def question_and_answer(prompt: str, answer: str) -> tuple[Message, Message]:
-    """Give the two messages of an exchange."""
-    return Message(role=Role.USER, text=prompt), Message(role=Role.ASSISTANT, text=answer)
+    def new_item(self, **content: str) -> Item:
+        """Make an item with an id of its own."""
+        item: Item = {"id": f"item_{len(self.items) + 1}", **content}
+        self.items[item["id"]] = item
+        return item

@@ -61,7 +61,7 @@ def i2_live_conversation_is_the_transcript(seen: Seen) -> Iterator[str]:
 def i2_answers_knew_what_came_before(seen: Seen) -> Iterator[str]:
     """I2: a recorded answer came from a model that was shown all that the thread had before.
 
-    Left out may be what did not fit, where the weather bounds how much is copied. What somebody
+    Left out may be what did not fit the bound on copies, or the model's window. What somebody
     else wrote is passed over, and so are conversations that somebody took an item from.
     """
     for thread in seen.threads:
@@ -74,7 +74,11 @@ def i2_answers_knew_what_came_before(seen: Seen) -> Iterator[str]:
             used = generation_of(thread, call.conversation_id)
             if seen.weather.keeps_conversations and used is not None:
                 held = expected_in(seen, thread, used)
-                if seen.weather.copied_characters > 1000 and len(held) < len(before):
+                is_whole = (
+                    seen.weather.copied_characters > 1000
+                    and used.reason is not GenerationReason.SHORTENED
+                )
+                if is_whole and len(held) < len(before):
                     yield f"{turn.key.task_id} was asked where only {len(held)} turns were copied"
                 before = [each for each in held if each.sequence < turn.sequence]
             if shown != seen.messages_of(before):

@@ -11,8 +11,11 @@ from tests.simulation.record import Record
 from tests.simulation.replica import EPOCH
 from tests.simulation.storm import Storm
 
-RELEASED_AT_MOST = 3
+RELEASED_AT_MOST = 4
 """How often a person has the same task tried again once the storm is over."""
+
+RELEASE_PAUSE_SECONDS = 60.0
+"""How long a person waits before the same task is tried again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Processes:
         self.releases: Counter[str] = Counter()
         """How often a person had a task tried again."""
         self._releases_after_storm: Counter[str] = Counter()
+        self._release_due_at: dict[str, float] = {}
         self.instances = [
             Instance(id=f"p{number + 1}", steps=[]) for number in range(storm.weather.instances)
         ]
@@ -130,8 +134,10 @@ class Processes:
     def release_after_storm(self) -> None:
         """Have every incident tried again, a few times: whatever was wrong is mended by now."""
         for task in self.incidents():
-            if self._releases_after_storm[task] < RELEASED_AT_MOST:
+            is_due = self._record.now() >= self._release_due_at.get(task, 0.0)
+            if is_due and self._releases_after_storm[task] < RELEASED_AT_MOST:
                 self._releases_after_storm[task] += 1
+                self._release_due_at[task] = self._record.now() + RELEASE_PAUSE_SECONDS
                 self.release(task)
 
     def unfinished(self) -> list[str]:

@@ -13,7 +13,7 @@ from dadm.application.name_based_assistant_manager import NameBasedAssistantMana
 from dadm.application.outcomes import RetryPolicy
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
 from dadm.application.thread_cleanup import ThreadCleanup
-from dadm.application.turn_taking import World
+from dadm.application.world import World
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.ports.observer import Event
 from tests.simulation.backend import SimulatedBackend
@@ -208,4 +208,9 @@ def turn_limits(weather: Weather) -> TurnLimits:
         poll_seconds=5.0,
         busy_poll_seconds=5.0,
         copied_characters=weather.copied_characters,
+        patience_seconds=weather.patience_seconds,
+        rest_seconds=10.0,
+        longest_rest_seconds=40.0,
+        losses_believed=5,
+        losses_seconds=100.0,
     )

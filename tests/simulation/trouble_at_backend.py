@@ -73,11 +73,7 @@ class TroubleAtBackend:
     def _orphan(self, conversation: Conversation) -> None:
         if conversation.locked_by:
             return
-        item = {
-            "id": self._backend.conversations.new_item_id(),
-            "type": "function_call",
-            "call_id": "call",
-        }
+        item = self._backend.conversations.new_item(type="function_call", call_id="call")
         conversation.foreign.add(item["id"])
         self._backend.add(conversation, [item], run=None)
 

@@ -39,6 +39,7 @@ class Trouble(StrEnum):
     RUN_CANCELLED = "run_cancelled"
     RUN_REFUSED = "run_refused"
     RUN_SLOW = "run_slow"
+    RUN_TOO_LONG = "run_too_long"
     RUN_EXPIRED = "run_expired"
     CONVERSATION_LOST = "conversation_lost"
     CONVERSATION_LOCKED = "conversation_locked"
@@ -78,11 +79,13 @@ class Weather:
     names_runs: bool
     runs_outlive_callers: bool
     says_last_item: bool
+    links_items: bool
     appends_when_cut_short: str
     appends_when_failed: str
     model_seconds: float
     concurrent_turns: int
     copied_characters: int
+    patience_seconds: float
     same_words: bool
     """Whether tasks of one thread ask the same question in the same words."""
     assistants: int
@@ -110,11 +113,13 @@ def draw_weather(chance: Random) -> Weather:
         names_runs=chance.random() < 0.7,
         runs_outlive_callers=chance.random() < 0.7,
         says_last_item=True,
+        links_items=chance.random() < 0.6,
         appends_when_cut_short=chance.choice(("nothing", "input", "both", "both")),
         appends_when_failed=chance.choice(("nothing", "nothing", "input")),
         model_seconds=chance.choice((0.2, 2.0, 10.0)),
         concurrent_turns=chance.choice((1, 2, 8)),
         copied_characters=chance.choice((150, 100_000, 100_000)),
+        patience_seconds=chance.choice((5.0, 60.0)),
         same_words=chance.random() < 0.5,
         assistants=chance.choice((1, 1, 2)),
         chances=_draw_chances(chance),
