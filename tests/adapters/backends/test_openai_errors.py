@@ -68,6 +68,16 @@ REPLIES: dict[str, tuple[Reply, type[BackendError], str]] = {
         ConversationLost,
         "conv_1",
     ),
+    "conversation missing at agentic-api": (
+        error(404, "storage error: not found: Conversation with id 'conv_1'", code="not_found"),
+        ConversationLost,
+        "conv_1",
+    ),
+    "an item of a conversation missing": (
+        error(404, "storage error: not found: Conversation item with id 'm'", code="not_found"),
+        BackendRefused,
+        "item",
+    ),
     "E4 malformed conversation id": (
         error(400, "Invalid 'conversation'.", param="conversation", code="invalid_value"),
         BackendRefused,
@@ -186,6 +196,8 @@ REPLIES: dict[str, tuple[Reply, type[BackendError], str]] = {
         OutcomeUnknown,
         "400",
     ),
+    "not offered": (httpx2.Response(405), BackendMisconfigured, "OPENAI_BASE_URL"),
+    "not offered yet": (error(501, "Not implemented."), BackendMisconfigured, "OPENAI_BASE"),
     "408": (error(408, "Too slow."), OutcomeUnknown, "408"),
     "409": (error(409, "Conflict."), OutcomeUnknown, "409"),
     "500": (error(500, "Sorry."), OutcomeUnknown, "500"),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import httpx2
 import pytest
 
 from dadm.domain.errors import BackendUnavailable, ConversationLost, OutcomeUnknown
@@ -164,6 +165,16 @@ async def test_erasing_goes_on_past_what_is_gone_or_refused() -> None:
     assert report == ErasureReport(deleted_items=1, deleted_responses=0, unreachable=("msg_1",))
 
 
+async def test_erasing_goes_on_past_what_the_server_never_deletes() -> None:
+    wire = Wire(page(WHO), DONE, httpx2.Response(405), DONE)
+
+    async with openai_over(wire) as backend:
+        report = await backend.erase(ON, response_ids=["resp_1"])
+
+    assert report == ErasureReport(deleted_items=1, deleted_responses=0, unreachable=("resp_1",))
+    assert wire.sent[-1] == "DELETE /v1/conversations/conv_1"
+
+
 async def test_erasing_stops_where_the_outcome_is_unknown() -> None:
     wire = Wire(page(WHO, INES), error(500))
 
@@ -180,6 +191,8 @@ async def test_erasing_stops_where_the_outcome_is_unknown() -> None:
         error(404, "Response with id 'resp_1' not found."),
         error(400, "Cannot cancel a synchronous response."),
         error(409, "Already ended."),
+        httpx2.Response(404),
+        error(501, "Not implemented."),
     ],
 )
 async def test_cancelling_what_cannot_be_cancelled_is_no_error(reply: Reply) -> None:

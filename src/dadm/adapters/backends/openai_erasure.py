@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 
 import openai
 
-from dadm.adapters.backends.openai_errors import ErrorTable, says_gone
+from dadm.adapters.backends.openai_errors import ErrorTable, says_gone_or_not_offered
 from dadm.adapters.backends.openai_pages import ItemPages
 from dadm.domain.errors import BackendRefused, ConversationLost
 from dadm.domain.thread import ConversationId
@@ -14,8 +14,8 @@ from dadm.ports.backend import ErasureReport
 class Erasure:
     """Deletes item by item, since a deleted conversation leaves its items behind.
 
-    What is already gone is done; what OpenAI refuses to delete is reported as unreachable; any
-    other error ends the erasure, which can be run again.
+    What is already gone is done; what the server refuses to delete, or never deletes, is reported
+    as unreachable; any other error ends the erasure, which can be run again.
     """
 
     def __init__(self, client: openai.AsyncOpenAI, pages: ItemPages, errors: ErrorTable) -> None:
@@ -65,11 +65,11 @@ class Erasure:
     async def _done(self, name: str, deletion: Awaitable[object]) -> bool:
         """Delete; say whether it was there, and note it where it cannot be deleted."""
         try:
-            with self._errors.at_boundary(but=says_gone):
+            with self._errors.at_boundary(but=says_gone_or_not_offered):
                 await deletion
         except openai.NotFoundError:
             return False
-        except BackendRefused:
+        except (BackendRefused, openai.APIStatusError):
             self._unreachable.append(name)
             return False
         return True

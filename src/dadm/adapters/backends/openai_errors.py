@@ -64,7 +64,9 @@ WITH_THE_TURN = frozenset(
 """Parameters that come with the turn; all others come from the configuration."""
 
 TOO_LONG = re.compile(r"context (length|size|window)|maximum input length", re.IGNORECASE)
-NO_CONVERSATION = re.compile(r"conversation\b.*\bnot found", re.IGNORECASE)
+NO_CONVERSATION = re.compile(
+    r"conversation\b.*\bnot found|\bnot found:? conversation with id\b", re.IGNORECASE
+)
 BROKEN = re.compile(
     r"no tool output found for|provided without its required|^item with id .* not found",
     re.IGNORECASE,
@@ -76,6 +78,9 @@ BAD_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 KEY_LIKE = re.compile(r"\b(sk|pk|rk|sess)-[\w*.-]{4,}")
+
+NOT_OFFERED = frozenset({405, 501})
+"""What servers say that have a part of the API: nothing was done, and nothing will be."""
 
 LONGEST_QUOTE = 300
 SHORTEST_SECRET = 8
@@ -169,7 +174,7 @@ class ErrorTable:
         match error.status_code:
             case 401 | 402 | 403 | 407:
                 return self._not_allowed(error)
-            case 404:
+            case 404 | 405 | 501:
                 return self._not_found(error)
             case 400 | 422:
                 return self._rejected(error)
@@ -217,7 +222,8 @@ class ErrorTable:
         if error.code == "model_not_found" or error.param == "model" or NO_MODEL.search(words):
             text = f"{self.service} has no such model{self.assistant}: {self.quote(words)}"
             return BackendMisconfigured(text)
-        if NO_SUCH_ADDRESS.search(words) or not isinstance(error.body, dict):
+        is_unknown = NO_SUCH_ADDRESS.search(words) or not isinstance(error.body, dict)
+        if is_unknown or error.status_code in NOT_OFFERED:
             text = f"{self.service} does not know this address. Check {self.address_setting}."
             return BackendMisconfigured(text)
         return BackendRefused(f"{self.service} refused: {self.quote(words)}")
@@ -247,9 +253,20 @@ def says_gone(error: openai.APIStatusError) -> bool:
     return isinstance(error, openai.NotFoundError) and is_from_api
 
 
+def says_gone_or_not_offered(error: openai.APIStatusError) -> bool:
+    """Whether what was to be deleted is gone, or is of a kind that this server never deletes."""
+    return says_gone(error) or error.status_code in NOT_OFFERED
+
+
 def says_gone_or_ended(error: openai.APIStatusError) -> bool:
-    """Whether a run that was to be cancelled is none, or none that can be."""
-    return says_gone(error) or isinstance(error, openai.BadRequestError | openai.ConflictError)
+    """Whether a run that was to be cancelled is none, or cannot be (any more, or on this server).
+
+    A wrong address looks like the last; whoever cancels has already been answered at this one.
+    """
+    is_definite = isinstance(
+        error, openai.NotFoundError | openai.BadRequestError | openai.ConflictError
+    )
+    return is_definite or error.status_code in NOT_OFFERED
 
 
 def says_already_there(error: openai.APIStatusError) -> bool:
