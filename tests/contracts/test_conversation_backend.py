@@ -16,6 +16,7 @@ from dadm.ports.backend import (
     MessagesShown,
     ResponseStarted,
 )
+from tests.adapters.backends.agentic_api import AgenticApi
 from tests.adapters.backends.under_test import (
     answer,
     chat_under_test,
@@ -25,13 +26,24 @@ from tests.adapters.backends.under_test import (
     question,
     scripted_under_test,
 )
+from tests.contracts.agentic_gaps import declare_gaps
 
 LOCAL = pytest.param("local", marks=pytest.mark.model)
+FOREIGN = pytest.param("agentic", marks=pytest.mark.model)
 
 
 @pytest.fixture
 async def openai() -> AsyncIterator[ConversationBackend]:
     async with openai_under_test() as under_test:
+        yield under_test.backend
+
+
+@pytest.fixture
+async def agentic(
+    request: pytest.FixtureRequest, agentic_api: AgenticApi
+) -> AsyncIterator[ConversationBackend]:
+    declare_gaps(request)
+    async with agentic_api.under_test() as under_test:
         yield under_test.backend
 
 
@@ -62,7 +74,7 @@ def local() -> Iterator[ConversationBackend]:
     asyncio.run(backend.__aexit__(None, None, None))
 
 
-@pytest.fixture(params=["openai", "chat", "scripted", "scripted_keeping", LOCAL])
+@pytest.fixture(params=["openai", "chat", "scripted", "scripted_keeping", LOCAL, FOREIGN])
 def backend(request: pytest.FixtureRequest) -> ConversationBackend:
     found: ConversationBackend = request.getfixturevalue(request.param)
     return found

@@ -20,6 +20,7 @@ from dadm.ports.backend import (
     RunGone,
     Running,
 )
+from tests.adapters.backends.agentic_api import AgenticApi
 from tests.adapters.backends.under_test import (
     BackendUnderTest,
     answer,
@@ -28,15 +29,25 @@ from tests.adapters.backends.under_test import (
     question,
     scripted_under_test,
 )
+from tests.contracts.agentic_gaps import declare_gaps
 
 PATIENCE_SECONDS = 10
 NO_SUCH_ITEM = "msg_" + "f" * 48
 VARIANTS = {"usual": Behaviour(), **alternatives(Behaviour())}
 
 
-@pytest.fixture(params=["scripted", *VARIANTS, "ids read after each turn", "no background"])
+FOREIGN = pytest.param("agentic-api", marks=pytest.mark.model)
+
+
+@pytest.fixture(
+    params=["scripted", *VARIANTS, "ids read after each turn", "no background", FOREIGN]
+)
 async def under_test(request: pytest.FixtureRequest) -> AsyncIterator[BackendUnderTest]:
     match request.param:
+        case "agentic-api":
+            server: AgenticApi = request.getfixturevalue("agentic_api")
+            declare_gaps(request)
+            given = server.under_test()
         case "scripted":
             given = scripted_under_test(keeps_conversations=True)
         case "no background":
