@@ -29,6 +29,14 @@ GAPS = frozenset(
             contracts=frozenset({"test_a_running_turn_holds_its_conversation"}),
         ),
         Gap(
+            reason="runs cannot be cancelled",
+            contracts=frozenset({"test_a_cancelled_run_is_over_where_it_can_be_cancelled"}),
+        ),
+        Gap(
+            reason="items cannot be appended by reference",
+            contracts=frozenset({"test_linked_items_are_there_once_however_often_they_are_linked"}),
+        ),
+        Gap(
             reason="responses cannot be deleted",
             contracts=frozenset(
                 {

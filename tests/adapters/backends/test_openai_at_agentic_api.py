@@ -7,7 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dadm.domain.errors import BackendMisconfigured, ConversationLost, OutcomeUnknown
+from dadm.domain.errors import (
+    BackendMisconfigured,
+    BackendRefused,
+    ConversationLost,
+    OutcomeUnknown,
+)
 from dadm.domain.transcript import Message, Role
 from dadm.ports.backend import (
     Answered,
@@ -98,6 +103,19 @@ async def test_a_run_cannot_be_cancelled_and_appends_its_answer(
         found = await backend.look(on, after_item="", prompt="Who?")
     assert isinstance(found, FoundAnswered)
     assert found.answered.text == answered.text
+
+
+async def test_items_cannot_be_linked_and_nothing_is_appended(
+    under_test: BackendUnderTest,
+) -> None:
+    backend = under_test.backend
+    on, other = await backend.open(labels={}), await backend.open(labels={})
+    item = await backend.append(on, [Message(role=Role.USER, text="Who?")])
+
+    with pytest.raises(BackendRefused, match="unsupported"):
+        await backend.link(other, [item])
+
+    assert [kept async for kept in backend.messages(other)] == []
 
 
 async def test_erasing_names_the_responses_that_it_cannot_delete(
