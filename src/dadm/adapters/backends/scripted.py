@@ -207,7 +207,8 @@ class ScriptedBackend:
             await hold.gone_on.wait()
         if fault:
             raise fault.error
-        match turn.state:
+        # Somebody may have cancelled the run meanwhile.
+        match turn.run.state if turn.run else turn.state:
             case Answered() as answered:
                 yield AnswerPart(text=answered.text)
                 yield answered

@@ -1,0 +1,163 @@
+"""A task that is gone from its engine: its run is stopped where that is possible, and nothing is asked."""
+
+import asyncio
+
+import pytest
+
+from dadm.domain.errors import BackendUnavailable, LeaseLost, TaskGone
+from dadm.domain.turn import TurnState
+from dadm.ports.assistant_service import ThreadChange
+from dadm.ports.audit import AuditAction
+from dadm.ports.backend import RunCancelled
+from dadm.ports.observer import RunStopped
+from tests.builders import make_leased_task, make_task
+from tests.unit.application.stage import NamelessRuns, Stage
+from tests.unit.application.test_service_orchestrator import Work
+
+
+async def test_run_of_a_task_that_is_gone_is_stopped(keeping: Stage) -> None:
+    replica = await keeping.replica()
+    hold = keeping.backend.hold_turn()
+    asking = keeping.begin(replica.ask("t1"))
+    await hold.asked.wait()
+
+    await replica.manager.withdraw_task(make_task("t1"))
+    hold.gone_on.set()
+
+    with pytest.raises(TaskGone):
+        await asking
+    run = keeping.backend._conversations.run("resp_1")
+    assert run is not None
+    assert run.state == RunCancelled()
+    assert (await keeping.turn()).state is TurnState.UNKNOWN
+    assert [event.reason for event in replica.told(RunStopped)] == ["its task is gone"]
+    (row,) = await keeping.store.audit((await keeping.thread()).ref)
+    assert (row.action, row.detail) == (AuditAction.CANCELLED, "run resp_1")
+
+
+async def test_next_task_goes_on_where_the_withdrawn_one_left_the_thread(keeping: Stage) -> None:
+    replica = await keeping.replica()
+    hold = keeping.backend.hold_turn()
+    asking = keeping.begin(replica.ask("t1"))
+    await hold.asked.wait()
+    await replica.manager.withdraw_task(make_task("t1"))
+    hold.gone_on.set()
+    with pytest.raises(TaskGone):
+        await asking
+
+    answer = await replica.ask("t2")
+
+    # The run was stopped for certain, so that no new conversation was needed.
+    assert (answer.sequence, answer.change) == (1, ThreadChange.REUSED)
+    assert [each.text for each in await keeping.kept(answer.thread_id)] == ["What about t2?", "ok"]
+
+
+async def test_answer_that_came_all_the_same_is_recorded(keeping: Stage) -> None:
+    replica = await keeping.replica()
+    hold = keeping.backend.hold_turn()
+    asking = keeping.begin(replica.ask("t1"))
+    await hold.asked.wait()
+    keeping.backend.fail("cancel", BackendUnavailable())
+
+    with pytest.raises(BackendUnavailable):
+        await replica.manager.withdraw_task(make_task("t1"))
+    hold.let_go()
+
+    assert (await asking).recommendation == "ok"
+    assert (await keeping.turn()).state is TurnState.COMPLETED
+
+
+async def test_run_that_gets_its_name_late_is_stopped_then(keeping: Stage) -> None:
+    replica = await keeping.replica()
+    arrived, let_go = replica.store.hold_next("note_response")
+    hold = keeping.backend.hold_turn()
+    asking = keeping.begin(replica.ask("t1"))
+    await arrived.wait()
+
+    await replica.manager.withdraw_task(make_task("t1"))
+    let_go.set()
+    await hold.asked.wait()
+    hold.gone_on.set()
+
+    with pytest.raises(TaskGone):
+        await asking
+    assert keeping.called("cancel") >= 1
+
+
+async def test_run_without_a_name_goes_on_and_is_found_by_the_next(keeping: Stage) -> None:
+    keeping.use(NamelessRuns(keeps_conversations=True))
+    replica = await keeping.replica()
+    hold = keeping.backend.hold_turn()
+    asking = keeping.begin(replica.ask("t1"))
+    await asyncio.sleep(1)
+    assert keeping.asked
+
+    await replica.manager.withdraw_task(make_task("t1"))
+    hold.let_go()
+
+    assert (await asking).recommendation == "ok"
+    assert keeping.called("cancel") == 0
+
+
+async def test_backend_that_keeps_nothing_is_left_at_once(forgetful: Stage) -> None:
+    replica = await forgetful.replica()
+    hold = forgetful.backend.hold_turn()
+    asking = forgetful.begin(replica.ask("t1"))
+    await hold.asked.wait()
+
+    await replica.manager.withdraw_task(make_task("t1"))
+
+    with pytest.raises(TaskGone):
+        await asking
+    answer = await replica.ask("t2")
+    assert (answer.recommendation, answer.sequence) == ("ok", 1)
+
+
+async def test_task_that_waits_gives_up_its_place(stage: Stage) -> None:
+    replica = await stage.replica()
+    hold = stage.backend.hold_turn()
+    first = stage.begin(replica.ask("t1"))
+    await hold.asked.wait()
+    second = stage.begin(replica.ask("t2"))
+    await asyncio.sleep(1)
+    third = stage.begin(replica.ask("t3"))
+    await asyncio.sleep(1)
+
+    await replica.manager.withdraw_task(make_task("t2"))
+
+    with pytest.raises(TaskGone):
+        await second
+    hold.let_go()
+    begun_at = asyncio.get_running_loop().time()
+    assert ((await first).sequence, (await third).sequence) == (1, 2)
+    assert asyncio.get_running_loop().time() - begun_at < 1
+    assert stage.asked == ["What about t1?", "What about t3?"]
+
+
+async def test_task_that_nobody_works_on_is_withdrawn_without_effect(stage: Stage) -> None:
+    replica = await stage.replica()
+
+    await replica.manager.withdraw_task(make_task("t1"))
+
+    assert (await replica.ask("t1")).recommendation == "ok"
+
+
+@pytest.mark.parametrize(("lost", "is_withdrawn"), [(TaskGone(), True), (LeaseLost(), False)])
+async def test_only_a_task_that_is_gone_is_withdrawn_never_one_whose_lease_was_lost(
+    keeping: Stage, lost: TaskGone | LeaseLost, is_withdrawn: bool
+) -> None:
+    replica = await keeping.replica()
+    work = Work(keeping, replica)
+    hold = keeping.backend.hold_turn()
+    work.board.offer(make_leased_task("t1", properties={"service.type": "assistant"}))
+    running = keeping.begin(work.orchestrator.run(work.stop, drain_seconds=1))
+    await hold.asked.wait()
+    work.engine.fail_next("extend", lost)
+    await asyncio.sleep(30)
+
+    assert work.service.calls["withdraw_task"] == int(is_withdrawn)
+    assert keeping.called("cancel") == int(is_withdrawn)
+
+    hold.let_go()
+    work.stop.set()
+    await running
