@@ -305,13 +305,13 @@ async def open_simulated_openai(
     answers: Literal["echo", "script", "local"],
     switches: Mapping[str, Any],
     api_keys: Sequence[str] = (),
+    faults: Sequence[str] = (),
+    seed: int = 0,
 ) -> AsyncIterator[Callable[[Any, Any, Any], Awaitable[None]]]:
     """Give OpenAI's API as an ASGI application, with no model, a script or the local model behind.
 
-    It takes any key, unless `api_keys` names those that it knows.
-
     Raises:
-        SettingsError: There is no such switch, or the script cannot be followed.
+        SettingsError: There is no such switch or fault, or the script cannot be followed.
         BackendMisconfigured: The local model is missing.
     """
     from dadm.adapters.simulators import openai
@@ -323,12 +323,11 @@ async def open_simulated_openai(
             responder = openai.FromModel(model.generate)
         elif answers == "script" and settings.scripted.script is not None:
             responder = _simulated_script(settings.scripted.script)
-        simulated = openai.SimulatedOpenAI(responder, api_keys=api_keys or None)
         try:
-            simulated.switch(**switches)
-        except openai.UnknownAnswer as error:
+            app = openai.simulate(responder, switches, api_keys, faults, seed=seed)
+        except ValueError as error:
             raise SettingsError(str(error)) from error
-        yield openai.create_app(simulated)
+        yield app
 
 
 def start_logging(settings: Settings, *, more_secrets: Sequence[str] = ()) -> "Scrubber":

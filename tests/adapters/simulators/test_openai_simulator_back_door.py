@@ -18,6 +18,7 @@ from dadm.adapters.simulators.openai import (
     create_app,
 )
 from dadm.adapters.simulators.openai.errors import ApiError
+from dadm.adapters.simulators.openai.faults import NoFaults
 from dadm.adapters.simulators.openai.ledger import Append, ModelCall, Removal, ResponseEnded
 from dadm.adapters.simulators.openai.requests import PARAMETERS
 from dadm.adapters.simulators.openai.responders import smallest_value
@@ -260,7 +261,14 @@ async def test_the_back_door_takes_the_same_keys() -> None:
     simulated = SimulatedOpenAI(api_keys=["sk-right"])
     transport = InProcess(create_app(simulated))
     async with httpx2.AsyncClient(transport=transport, base_url=ADMIN_URL) as admin:
-        for path in ("/behaviour", "/ledger", "/conversations", "/conversations/conv_1"):
+        for path in (
+            "/behaviour",
+            "/ledger",
+            "/conversations",
+            "/conversations/c",
+            "/faults",
+            "/clock",
+        ):
             reply = await admin.get(path, headers={"authorization": "Bearer sk-wrong"})
             assert reply.status_code == 401
 
@@ -279,3 +287,126 @@ async def test_the_back_door_takes_the_same_keys() -> None:
 )
 def test_the_echo_fits_a_schema(schema: dict[str, typing.Any], value: object) -> None:
     assert smallest_value(schema, "so") == value
+
+
+async def test_faults_are_added_seen_let_go_and_cleared_over_http(
+    admin: httpx2.AsyncClient, client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    on = await conversation(client)
+    added = await admin.post(
+        "/faults",
+        json=[
+            "POST /v1/responses hold-request times=1",
+            {"on": "GET /v1/responses/*", "fault": "http-error", "status": 503, "seed": 3},
+        ],
+    )
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(ask(client, on, "x"))
+        while (listed := (await admin.get("/faults")).json()["faults"])[0]["holding"] == 0:
+            pass
+        let_go = await admin.post("/faults/fault_1/let-go")
+    removed = await admin.delete("/faults/fault_2")
+    cleared = await admin.delete("/faults")
+
+    assert added.status_code == 201
+    assert [rule["id"] for rule in added.json()["faults"]] == ["fault_1", "fault_2"]
+    assert listed == [
+        {
+            "id": "fault_1",
+            "on": "POST /v1/responses",
+            "fault": "hold-request",
+            "outlives_caller": False,
+            "times": 1,
+            "matched": 1,
+            "struck": 1,
+            "holding": 1,
+        },
+        {
+            "id": "fault_2",
+            "on": "GET /v1/responses/*",
+            "fault": "http-error",
+            "status": 503,
+            "when": "before",
+            "html": False,
+            "seed": 3,
+            "matched": 0,
+            "struck": 0,
+            "holding": 0,
+        },
+    ]
+    assert let_go.json() == {"id": "fault_1", "let_go": 1}
+    assert asked.result().status == "completed"
+    assert [rule["id"] for rule in removed.json()["faults"]] == ["fault_1"]
+    assert cleared.json() == {"faults": []}
+    assert simulated.ledger.faults("hold-request")[0].request_number == 2
+    entries = (await admin.get("/ledger")).json()["entries"]
+    assert [entry["fault"] for entry in entries if entry["kind"] == "FaultStruck"] == [
+        "hold-request"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "refusal"),
+    [
+        ("/faults", b"{", (400, "no JSON")),
+        ("/faults", b"", (400, "no JSON")),
+        ("/faults", b'"POST /v1/responses never"', (400, "There is no fault 'never'; there are:")),
+        ("/faults", b'["POST /v1/responses late", 5]', (400, "A rule is a text or an object")),
+        (
+            "/faults/fault_1/let-go",
+            b"",
+            (404, "There is no rule 'fault_1'; there are: none at all"),
+        ),
+        ("/faults/fault_1/let-go", b'{"at_most": 0}', (400, "'at_most' is a whole number from 1")),
+        ("/faults/fault_1/let-go", b'{"most": 1}', (400, "'at_most' alone")),
+        ("/clock", b"", (400, 'Send {"forward_seconds": NUMBER}')),
+        ("/clock", b'{"forward_seconds": "1"}', (400, 'Send {"forward_seconds": NUMBER}')),
+        ("/clock", b'{"forward_seconds": -1}', (400, "The clock goes forward only")),
+        ("/clock", b'{"forward_seconds": NaN}', (400, "The clock goes forward only")),
+        ("/clock", b'{"backward_seconds": 1}', (400, "'forward_seconds' alone")),
+    ],
+)
+async def test_wrong_faults_and_times_over_http_are_refused_and_change_nothing(
+    admin: httpx2.AsyncClient,
+    simulated: SimulatedOpenAI,
+    path: str,
+    content: bytes,
+    refusal: tuple[int, str],
+) -> None:
+    refused = await admin.post(path, content=content)
+
+    status, said = refusal
+    assert refused.status_code == status
+    assert said in refused.json()["error"]["message"]
+    assert (await admin.get("/faults")).json() == {"faults": []}
+    assert simulated.clock() == NOON
+
+
+async def test_a_rule_that_is_not_there_cannot_be_removed_over_http(
+    admin: httpx2.AsyncClient,
+) -> None:
+    assert (await admin.delete("/faults/fault_7")).status_code == 404
+
+
+async def test_faults_of_the_owners_own_are_not_switched_over_http(
+    admin: httpx2.AsyncClient, simulated: SimulatedOpenAI
+) -> None:
+    simulated.faults = NoFaults()
+
+    refused = await admin.get("/faults")
+
+    assert refused.status_code == 409
+
+
+async def test_time_passes_over_http(
+    admin: httpx2.AsyncClient, client: AsyncOpenAI, clock: HandClock
+) -> None:
+    made = await ask(client, await conversation(client), "x")
+
+    passed = await admin.post("/clock", json={"forward_seconds": 30 * 24 * 3600})
+    clock.shows += 5
+
+    assert passed.json() == {"now": NOON + 30 * 24 * 3600}
+    assert (await admin.get("/clock")).json() == {"now": NOON + 30 * 24 * 3600 + 5}
+    with pytest.raises(NotFoundError, match="Response with id"):
+        await client.responses.retrieve(made.id)

@@ -98,6 +98,10 @@ def test_the_version_is_the_installed_one(dadm: Dadm, arguments: tuple[str, ...]
             ("simulate-openai", "--port", "0", "--switch", "x=1"),
             "Error: There is no switch 'x'; there are:",
         ),
+        (
+            ("simulate-openai", "--port", "0", "--fault", "POST /v1/responses x"),
+            "Error: There is no fault 'x'; there are: drop-request, drop-reply,",
+        ),
     ],
 )
 def test_what_is_not_understood_is_told_in_one_line(

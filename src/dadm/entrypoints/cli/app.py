@@ -52,6 +52,7 @@ def build() -> typer.Typer:
         service_commands.simulate_openai,
         WORKING,
         "dadm simulate-openai --answers local",
+        "dadm simulate-openai --fault 'POST /v1/responses drop-reply times=1'",
         "OPENAI_API_KEY=any OPENAI_BASE_URL=http://127.0.0.1:5010/v1 dadm serve",
     )
     command("deploy", processes.deploy, PROCESSES, "dadm deploy decision.bpmn review.bpmn")

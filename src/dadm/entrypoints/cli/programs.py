@@ -197,13 +197,20 @@ async def simulate_openai(
     answers: Literal["echo", "script", "local"],
     switches: Mapping[str, Any],
     api_keys: Sequence[str],
+    faults: Sequence[str] = (),
+    seed: int = 0,
 ) -> None:
     """Serve OpenAI's API, simulated, until the program is told to stop."""
     with closing(_listener(settings)) as listener:
         async with (
             stop_on_signals() as stop,
             bootstrap.open_simulated_openai(
-                settings, answers=answers, switches=switches, api_keys=api_keys
+                settings,
+                answers=answers,
+                switches=switches,
+                api_keys=api_keys,
+                faults=faults,
+                seed=seed,
             ) as app,
         ):
             address = address_of(listener)

@@ -134,6 +134,24 @@ def simulate_openai(
             help="Answer an open question about OpenAI's API otherwise. Repeatable.",
         ),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="RULE",
+            help=(
+                "What goes wrong, when: METHOD PATH FAULT NAME=VALUE…, as in "
+                "'POST /v1/responses drop-reply probability=0.1'. Repeatable. Faults: "
+                "drop-request, drop-reply, http-error, duplicate, late, hold-request, hold-reply, "
+                "lock-conversation, delete-conversation, expire-response, fail-run, cut-run, "
+                "cancel-run, hold-run, orphan-run, reset-stream, end-stream, error-in-stream, "
+                "hold-stream."
+            ),
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Decides which requests a fault strikes by chance.")
+    ] = 0,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
@@ -163,7 +181,14 @@ def simulate_openai(
         log__format=log_format,
     )
     switches = _switches(switch or ())
-    program = simulate(settings, answers=answers, switches=switches, api_keys=api_key or ())
+    program = simulate(
+        settings,
+        answers=answers,
+        switches=switches,
+        api_keys=api_key or (),
+        faults=fault or (),
+        seed=seed,
+    )
     run_program(settings, program, is_quiet=False)
 
 

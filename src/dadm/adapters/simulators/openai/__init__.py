@@ -1,6 +1,6 @@
 """A simulator of OpenAI's Conversations and Responses, for tests and for users' own."""
 
-from dadm.adapters.simulators.openai.app import create_app
+from dadm.adapters.simulators.openai.app import create_app, simulate
 from dadm.adapters.simulators.openai.behaviour import (
     Appended,
     Behaviour,
@@ -8,6 +8,7 @@ from dadm.adapters.simulators.openai.behaviour import (
     UnknownAnswer,
     alternatives,
 )
+from dadm.adapters.simulators.openai.fault_rules import FaultRule, Requests, WrongFault
 from dadm.adapters.simulators.openai.responders import (
     Answer,
     Echo,
@@ -19,6 +20,7 @@ from dadm.adapters.simulators.openai.responders import (
     Scripted,
 )
 from dadm.adapters.simulators.openai.simulated import CountingIds, Model, SimulatedOpenAI
+from dadm.adapters.simulators.openai.switched_faults import SwitchedFaults
 
 __all__ = [
     "Answer",
@@ -26,16 +28,21 @@ __all__ = [
     "Behaviour",
     "CountingIds",
     "Echo",
+    "FaultRule",
     "FromModel",
     "FunctionCall",
     "Generate",
     "Held",
     "Model",
     "OnDisconnect",
+    "Requests",
     "Responder",
     "Scripted",
     "SimulatedOpenAI",
+    "SwitchedFaults",
     "UnknownAnswer",
+    "WrongFault",
     "alternatives",
     "create_app",
+    "simulate",
 ]

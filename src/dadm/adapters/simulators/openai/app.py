@@ -1,7 +1,7 @@
 """The simulated API as an ASGI application, with the vendor's paths below `/v1`."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,11 +12,12 @@ from typing import TypeAlias
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from dadm.adapters.simulators.openai import conversations, errors, responses
+from dadm.adapters.simulators.openai import conversations, endpoints, errors, responses
 from dadm.adapters.simulators.openai.admin import admin_routes
+from dadm.adapters.simulators.openai.responders import Responder
 from dadm.adapters.simulators.openai.simulated import SimulatedOpenAI
 from dadm.adapters.simulators.openai.streaming import (
     BrokenReply,
@@ -25,40 +26,39 @@ from dadm.adapters.simulators.openai.streaming import (
     NoReply,
     attended,
 )
+from dadm.adapters.simulators.openai.switched_faults import SwitchedFaults
 from dadm.adapters.simulators.openai.wire import (
     Call,
     ConnectionDropped,
-    EventsReply,
     JsonObject,
     JsonReply,
+    PageReply,
     Reply,
 )
 
 Operation: TypeAlias = Callable[[SimulatedOpenAI, Call], Awaitable[Reply]]
 
-CONVERSATION = "/v1/conversations/{conversation_id}"
-RESPONSE = "/v1/responses/{response_id}"
 OPERATIONS: dict[str, dict[str, Operation]] = {
-    "/v1/conversations": {"POST": conversations.create},
-    CONVERSATION: {
+    endpoints.CONVERSATIONS: {"POST": conversations.create},
+    endpoints.CONVERSATION: {
         "GET": conversations.retrieve,
         "POST": conversations.update,
         "DELETE": conversations.delete,
     },
-    f"{CONVERSATION}/items": {
+    endpoints.ITEMS: {
         "GET": conversations.list_items,
         "POST": conversations.create_items,
     },
-    f"{CONVERSATION}/items/{{item_id}}": {
+    endpoints.ITEM: {
         "GET": conversations.retrieve_item,
         "DELETE": conversations.delete_item,
     },
-    "/v1/responses": {"POST": responses.create},
-    RESPONSE: {"GET": responses.retrieve, "DELETE": responses.delete},
-    f"{RESPONSE}/cancel": {"POST": responses.cancel},
-    f"{RESPONSE}/input_items": {"GET": responses.list_input_items},
-    "/v1/models": {"GET": responses.list_models},
-    "/v1/models/{model}": {"GET": responses.retrieve_model},
+    endpoints.RESPONSES: {"POST": responses.create},
+    endpoints.RESPONSE: {"GET": responses.retrieve, "DELETE": responses.delete},
+    endpoints.CANCEL: {"POST": responses.cancel},
+    endpoints.INPUT_ITEMS: {"GET": responses.list_input_items},
+    endpoints.MODELS: {"GET": responses.list_models},
+    endpoints.MODEL: {"GET": responses.retrieve_model},
 }
 
 
@@ -87,6 +87,34 @@ def create_app(simulated: SimulatedOpenAI) -> Starlette:
         lifespan=lifespan,
         exception_handlers={HTTPException: _in_the_vendors_form, errors.ApiError: _refusal},
     )
+
+
+def simulate(
+    responder: Responder,
+    switches: Mapping[str, object],
+    api_keys: Sequence[str],
+    faults: Sequence[str],
+    *,
+    seed: int,
+) -> Starlette:
+    """Give the application of an API set up in words, as on a command line.
+
+    Args:
+        responder: Answers in the model's place.
+        switches: Open questions that are answered otherwise.
+        api_keys: The keys that are taken; any where none is named.
+        faults: Rules of what goes wrong, as texts.
+        seed: Decides what goes wrong by chance.
+
+    Raises:
+        UnknownAnswer: there is no such question, or no such answer to it.
+        WrongFault: a text is no rule.
+    """
+    simulated = SimulatedOpenAI(
+        responder, api_keys=api_keys or None, faults=SwitchedFaults(faults, seed=seed)
+    )
+    simulated.switch(**switches)
+    return create_app(simulated)
 
 
 class _Door:
@@ -136,8 +164,10 @@ class _Door:
         if isinstance(reply, JsonReply):
             sent = JSONResponse(reply.body, status_code=reply.status, headers=headers)
             return sent, str(reply.status)
-        events = faults.on_the_way(call, reply.events)
-        stream = EventsReply(events=events, on_gone=reply.on_gone)
+        if isinstance(reply, PageReply):
+            page = HTMLResponse(reply.html, reply.status, headers | dict(reply.headers))
+            return page, str(reply.status)
+        stream = replace(reply, events=faults.on_the_way(call, reply.events))
         return EventStream(stream, headers=headers), "streamed"
 
     def _call(self, request: Request) -> Call:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from dadm.adapters.simulators.openai.changes import Changes
 from dadm.adapters.simulators.openai.wire import Events, JsonObject
 
 
@@ -10,7 +11,7 @@ class EventLog:
 
     def __init__(self) -> None:
         self._events: list[JsonObject] = []
-        self._changed = asyncio.Event()
+        self._changes = Changes()
         self._ended = asyncio.Event()
 
     @property
@@ -26,12 +27,12 @@ class EventLog:
         """Append an event; it is never changed afterwards, so hand in snapshots."""
         number = len(self._events)
         self._events.append({"type": event_type, "sequence_number": number} | fields)
-        self._wake()
+        self._changes.tell()
 
     def close(self) -> None:
         """Say that no event will follow; whoever follows the log comes to its end."""
         self._ended.set()
-        self._wake()
+        self._changes.tell()
 
     async def wait_closed(self) -> None:
         await self._ended.wait()
@@ -45,9 +46,4 @@ class EventLog:
                 position += 1
             if self.is_closed:
                 return
-            await self._changed.wait()
-
-    def _wake(self) -> None:
-        # Followers wait on the event they saw; those who come later get a fresh one.
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+            await self._changes.wait()

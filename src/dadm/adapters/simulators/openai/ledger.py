@@ -69,7 +69,23 @@ class Removal:
     item_id: str | None
 
 
-Entry: TypeAlias = RequestSeen | ModelCall | ResponseEnded | Append | Removal
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultStruck:
+    """A fault had its effect, on a request, on its reply, or on the run that it began.
+
+    `rule` is the id of the rule and `fault` what it does; `request_number` is that of the
+    `RequestSeen`. The ids are those known where the fault struck.
+    """
+
+    at: float
+    rule: str
+    fault: str
+    request_number: int
+    conversation_id: str | None
+    response_id: str | None
+
+
+Entry: TypeAlias = RequestSeen | ModelCall | ResponseEnded | Append | Removal | FaultStruck
 
 
 class Ledger:
@@ -108,6 +124,14 @@ class Ledger:
             if isinstance(entry, RequestSeen)
             and method in {None, entry.method}
             and path in {None, entry.path}
+        ]
+
+    def faults(self, fault: str | None = None) -> list[FaultStruck]:
+        """Give the strikes of one kind of fault or of all, such as `drop-reply`."""
+        return [
+            entry
+            for entry in self._entries
+            if isinstance(entry, FaultStruck) and fault in {None, entry.fault}
         ]
 
     def as_json(self) -> list[JsonObject]:
@@ -152,6 +176,26 @@ class Ledger:
                 instructions=instructions,
                 messages=messages,
                 metadata=metadata,
+            )
+        )
+
+    def fault_struck(
+        self,
+        *,
+        rule: str,
+        fault: str,
+        request_number: int,
+        conversation_id: str | None,
+        response_id: str | None,
+    ) -> None:
+        self._entries.append(
+            FaultStruck(
+                at=self._now(),
+                rule=rule,
+                fault=fault,
+                request_number=request_number,
+                conversation_id=conversation_id,
+                response_id=response_id,
             )
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dadm.adapters.simulators.openai.context import compacted, tokens_in, tokens_of
+from dadm.adapters.simulators.openai.faults import RunEnds
 from dadm.adapters.simulators.openai.items import id_prefix, output_text
 from dadm.adapters.simulators.openai.requests import ResponseRequest
 from dadm.adapters.simulators.openai.responders import Answer, FunctionCall
@@ -23,6 +24,15 @@ class Outcome:
 
 def failed(code: str, message: str) -> Outcome:
     return Outcome(status="failed", output=[], error={"code": code, "message": message})
+
+
+def broken_off(end: RunEnds, said: list[JsonObject]) -> Outcome:
+    """Give the outcome of a response that ended before its time, with what it had said by then."""
+    if end.status == "failed":
+        return failed(end.code, end.message)
+    output = [*said[:-1], *(item | {"status": "incomplete"} for item in said[-1:])]
+    reason = end.code if end.status == "incomplete" else None
+    return Outcome(status=end.status, output=output, incomplete_reason=reason)
 
 
 def outcome_of(

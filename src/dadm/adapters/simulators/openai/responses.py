@@ -30,7 +30,7 @@ async def create(simulated: SimulatedOpenAI, call: Call) -> Reply:
     key = call.idempotency_key
     if key in simulated.responses_by_key and simulated.behaviour.idempotency_key_honoured:
         return await _first_reply(simulated, simulated.responses_by_key[key], request)
-    response = Run(simulated, admit(simulated, request)).start()
+    response = Run(simulated, admit(simulated, request), call).start()
     if key is not None:
         simulated.responses_by_key[key] = response
     return await _first_reply(simulated, response, request)
@@ -46,7 +46,7 @@ async def retrieve(simulated: SimulatedOpenAI, call: Call) -> Reply:
         events = response.events.follow(after=int(after))
     except ValueError as error:
         raise errors.invalid_type("starting_after", "an integer") from error
-    return EventsReply(events=events, on_gone=lambda: None)
+    return EventsReply(response_id=response.id, events=events, on_gone=lambda: None)
 
 
 async def cancel(simulated: SimulatedOpenAI, call: Call) -> JsonReply:
@@ -89,7 +89,11 @@ async def _first_reply(
         policy = (
             behaviour.background_disconnect if request.background else behaviour.streamed_disconnect
         )
-        return EventsReply(events=response.events.follow(), on_gone=partial(response.stop, policy))
+        return EventsReply(
+            response_id=response.id,
+            events=response.events.follow(),
+            on_gone=partial(response.stop, policy),
+        )
     if not request.background:
         try:
             await response.events.wait_closed()

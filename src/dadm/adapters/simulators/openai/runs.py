@@ -7,13 +7,13 @@ from dadm.adapters.simulators.openai.admission import Admitted
 from dadm.adapters.simulators.openai.behaviour import Appended, OnDisconnect
 from dadm.adapters.simulators.openai.context import shown, tokens_of
 from dadm.adapters.simulators.openai.errors import ApiError
-from dadm.adapters.simulators.openai.faults import Moment, Phase
-from dadm.adapters.simulators.openai.outcome import Outcome, failed, outcome_of
+from dadm.adapters.simulators.openai.faults import Moment, Phase, RunEnds
+from dadm.adapters.simulators.openai.outcome import Outcome, broken_off, failed, outcome_of
 from dadm.adapters.simulators.openai.payloads import response_body, usage
 from dadm.adapters.simulators.openai.simulated import SimulatedOpenAI
 from dadm.adapters.simulators.openai.speech import Speech
 from dadm.adapters.simulators.openai.state import StoredResponse
-from dadm.adapters.simulators.openai.wire import JsonObject
+from dadm.adapters.simulators.openai.wire import Call, JsonObject
 
 TOO_MANY_REQUESTS = 429
 
@@ -25,9 +25,10 @@ class Run:
     ever sees half of it.
     """
 
-    def __init__(self, simulated: SimulatedOpenAI, admitted: Admitted) -> None:
+    def __init__(self, simulated: SimulatedOpenAI, admitted: Admitted, call: Call) -> None:
         self._simulated = simulated
         self._admitted = admitted
+        self._call = call
         request = admitted.request
         self.response = StoredResponse(
             id=simulated.mint("resp"),
@@ -60,6 +61,8 @@ class Run:
         except asyncio.CancelledError:
             self.response.events.close()
             raise
+        except RunEnds as end:
+            outcome = broken_off(end, self._speech.said_so_far())
         except ApiError as error:
             is_rate = error.status == TOO_MANY_REQUESTS
             outcome = failed("rate_limit_exceeded" if is_rate else "server_error", error.message)
@@ -101,6 +104,7 @@ class Run:
         await self._simulated.faults.during(
             Moment(
                 phase=phase,
+                call=self._call,
                 response_id=self.response.id,
                 conversation_id=self.response.request.conversation_id,
             )

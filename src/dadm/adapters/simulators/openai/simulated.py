@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Self
 
 from dadm.adapters.simulators.openai.behaviour import Behaviour, changed
-from dadm.adapters.simulators.openai.faults import Faults, NoFaults
+from dadm.adapters.simulators.openai.clock import Clock
+from dadm.adapters.simulators.openai.faults import Faults
 from dadm.adapters.simulators.openai.ledger import Ledger
 from dadm.adapters.simulators.openai.responders import Echo, Responder
 from dadm.adapters.simulators.openai.state import State, StoredResponse
-from dadm.adapters.simulators.openai.wire import JsonObject
+from dadm.adapters.simulators.openai.switched_faults import SwitchedFaults
+from dadm.adapters.simulators.openai.wire import Call, JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,9 @@ class Model:
 
 
 DEFAULT_MODELS = (Model(id="simulated"), Model(id="simulated-reasoning", is_reasoning=True))
+
+BACK_DOOR = "back door"
+"""Who holds a lock that was taken over the back door."""
 
 
 def random_id(prefix: str) -> str:
@@ -71,27 +76,28 @@ class SimulatedOpenAI:
         Args:
             responder: Answers in the model's place; by default an echo.
             behaviour: Answers to the open questions.
-            faults: What goes wrong; by default nothing.
+            faults: What goes wrong; by default nothing, until rules are added.
             api_keys: The keys that are taken; by default any.
             models: The models that are listed.
             accepts_other_models: Any other name is taken for a model too.
-            clock: Gives the unix time, in seconds.
+            clock: Gives the unix time, in seconds; the simulator's own can run ahead of it.
             mint: Gives a new id with a prefix; never the same twice.
         """
         self.responder: Responder = responder or Echo()
-        self.faults: Faults = faults or NoFaults()
         self.api_keys = None if api_keys is None else tuple(api_keys)
         self.models = tuple(models)
         self.accepts_other_models = accepts_other_models
-        self.now = clock
+        self.clock = Clock(clock)
+        self.now: Callable[[], float] = self.clock
         self.mint = mint
-        self.ledger = Ledger(clock)
-        self.state = State(now=clock, mint=mint, ledger=self.ledger)
+        self.ledger = Ledger(self.clock)
+        self.state = State(now=self.clock, mint=mint, ledger=self.ledger)
         self.replies_by_key: dict[tuple[str, str], JsonObject] = {}
         self.responses_by_key: dict[str, StoredResponse] = {}
         self._behaviour = behaviour or Behaviour()
         self._tasks: asyncio.TaskGroup | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self.faults = faults or SwitchedFaults()
 
     async def __aenter__(self) -> Self:
         self._tasks = await asyncio.TaskGroup().__aenter__()
@@ -116,6 +122,16 @@ class SimulatedOpenAI:
     @property
     def behaviour(self) -> Behaviour:
         return self._behaviour
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong; may be replaced at any time."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        faults.strike_at(self)
+        self._faults = faults
 
     def switch(self, **answers: object) -> Behaviour:
         """Answer some of the open questions otherwise from now on; give all the answers.
@@ -169,18 +185,48 @@ class SimulatedOpenAI:
         """
         self.state.remove_conversation(self.state.conversation(conversation_id), self._behaviour)
 
-    def hold_lock(self, conversation_id: str) -> None:
+    def hold_lock(self, conversation_id: str, *, holder: str = BACK_DOOR) -> None:
         """Lock a conversation as if a response of someone else were running on it.
 
         Raises:
             ApiError: there is no such conversation.
         """
-        self.state.conversation(conversation_id).is_held = True
+        self.state.conversation(conversation_id).holders.add(holder)
 
-    def release_lock(self, conversation_id: str) -> None:
-        """Undo `hold_lock`; the lock of a running response stays.
+    def release_lock(self, conversation_id: str, *, holder: str = BACK_DOOR) -> None:
+        """Undo `hold_lock` of this holder; the lock of a running response stays.
 
         Raises:
             ApiError: there is no such conversation.
         """
-        self.state.conversation(conversation_id).is_held = False
+        self.state.conversation(conversation_id).holders.discard(holder)
+
+    def expire_response(self, response_id: str) -> None:
+        """Keep a response no longer, as if its time were over; its items stay.
+
+        Raises:
+            ApiError: there is no such response.
+        """
+        del self.state.responses[self.state.response(response_id).id]
+
+    def conversation_of(self, call: Call) -> str | None:
+        """Give the id of the conversation that a request is about, whether there is one or not."""
+        given = call.named.get("conversation_id") or call.body.get("conversation")
+        if isinstance(given, dict):
+            given = given.get("id")
+        if given is None:
+            response = self.state.responses.get(call.named.get("response_id", ""))
+            given = response.request.conversation_id if response else None
+        return given if isinstance(given, str) else None
+
+    def has_conversation(self, conversation_id: str) -> bool:
+        return conversation_id in self.state.conversations
+
+    def has_response(self, response_id: str) -> bool:
+        return response_id in self.state.responses
+
+    async def response_ended(self, response_id: str) -> None:
+        """Wait until a response has ended and appended; there is nothing to wait for without it."""
+        response = self.state.responses.get(response_id)
+        if response is not None:
+            await response.events.wait_closed()

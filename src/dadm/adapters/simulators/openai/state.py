@@ -18,8 +18,7 @@ UNSTORED_BACKGROUND_SECONDS = 600
 class Conversation:
     """A conversation: the ids of its items, oldest first, and who holds its lock.
 
-    `is_held` means that someone holds it whom the simulator does not know, besides the response
-    `locked_by` or alone.
+    `holders` name those who hold it without a response, besides the response `locked_by` or alone.
     """
 
     id: str
@@ -27,11 +26,11 @@ class Conversation:
     metadata: dict[str, str]
     item_ids: list[str] = field(default_factory=list)
     locked_by: str | None = None
-    is_held: bool = False
+    holders: set[str] = field(default_factory=set)
 
     @property
     def is_locked(self) -> bool:
-        return self.is_held or self.locked_by is not None
+        return bool(self.holders) or self.locked_by is not None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -38,13 +38,26 @@ class JsonReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsReply:
-    """A reply of server-sent events; `on_gone` is called when the caller leaves before their end."""
+    """A reply of server-sent events about one response.
 
+    `on_gone` is called when the caller leaves before their end.
+    """
+
+    response_id: str
     events: Events
     on_gone: Callable[[], None]
 
 
-Reply: TypeAlias = JsonReply | EventsReply
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageReply:
+    """A page for people, as a proxy on the way sends it in the API's place."""
+
+    html: str
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Reply: TypeAlias = JsonReply | EventsReply | PageReply
 
 
 class ConnectionDropped(ConnectionError):
