@@ -280,7 +280,11 @@ def thread_cleanup(
 ) -> ThreadCleanup:
     """Close threads as the engine's instances end."""
     return ThreadCleanup(
-        engine_id=settings.engine.id, history=engine, directory=threads, observer=observer
+        engine_id=settings.engine.id,
+        history=engine,
+        directory=threads,
+        observer=observer,
+        clock=CLOCK,
     )
 
 

@@ -175,6 +175,7 @@ class Replica:
             history=self._engine,
             directory=self._store,
             observer=self,
+            clock=self.clock,
             interval_seconds=20.0,
         )
         async with self.manager, asyncio.TaskGroup() as group:

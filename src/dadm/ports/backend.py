@@ -53,7 +53,11 @@ class AnswerPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The definite answer. `last_item_id` is the conversation's last item now, `""` if unknown."""
+    """The definite answer.
+
+    `last_item_id` is the conversation's last item now. A backend that keeps conversations always
+    says it, for the next turn is looked for behind it; where nothing is kept it is `""`.
+    """
 
     text: str
     usage: Usage

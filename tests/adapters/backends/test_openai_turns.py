@@ -190,6 +190,17 @@ async def test_an_incomplete_stream_is_cut_short_with_its_reason() -> None:
     )
 
 
+async def test_the_last_item_is_read_where_an_output_has_no_id() -> None:
+    nameless = {**message("", "assistant", "Ines."), "id": None}
+    wire = Wire(stream(CREATED, completed(nameless)), page(message("msg_last", "assistant", "?")))
+
+    async with openai_over(wire) as backend:
+        *_, last = await events_of(backend, question(ON, "Who?"))
+
+    assert isinstance(last, Answered)
+    assert last.last_item_id == "msg_last"
+
+
 async def test_the_last_item_is_read_where_output_ids_do_not_tell() -> None:
     wire = Wire(
         stream(CREATED, completed()),

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from dadm.adapters.engines.memory import MemoryEngine
-from dadm.application.thread_cleanup import BATCH, ThreadCleanup
+from dadm.application.thread_cleanup import BATCH, GRACE_SECONDS, ThreadCleanup
 from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
 from dadm.domain.thread import ThreadState
 from dadm.ports.engine import ProcessHistory
@@ -30,6 +30,7 @@ class Work:
             history=cast("ProcessHistory", self.engine),
             directory=cast("ThreadDirectory", self.store),
             observer=replica,
+            clock=LoopClock(),
         )
 
 
@@ -53,7 +54,6 @@ async def test_threads_of_an_ended_instance_are_closed_and_those_of_others_stay(
     assert [event.count for event in work.replica.told(ThreadsClosed)] == [2]
     with pytest.raises(ThreadClosed):
         await work.replica.ask("t2")
-    assert not work.board._ended
 
 
 async def test_closing_again_changes_and_tells_nothing(work: Work) -> None:
@@ -76,18 +76,48 @@ async def test_tenant_of_the_instance_is_that_of_its_threads(work: Work) -> None
     assert (await work.stage.thread()).state is ThreadState.CLOSED
 
 
-async def test_record_is_dropped_only_after_the_threads_were_closed(work: Work) -> None:
+async def test_record_is_dropped_only_after_the_threads_were_closed_for_good(work: Work) -> None:
     await work.replica.ask("t1")
     work.board.end_instance("p1")
     work.store.fail_next("close_scope", StoreUnavailable())
-
     with pytest.raises(StoreUnavailable):
         await work.cleanup.close_ended()
-
-    assert work.board._ended
     await work.cleanup.close_ended()
     assert (await work.stage.thread()).state is ThreadState.CLOSED
+    await asyncio.sleep(GRACE_SECONDS - 1)
+    await work.cleanup.close_ended()
+    assert work.board._ended
+
+    await asyncio.sleep(1)
+    await work.cleanup.close_ended()
+
     assert not work.board._ended
+
+
+async def test_thread_that_a_late_task_opens_after_the_end_is_closed_too(work: Work) -> None:
+    work.board.end_instance("p1")
+    await work.cleanup.close_ended()
+    await work.replica.ask("handed out before the end")
+    assert (await work.stage.thread()).state is ThreadState.OPEN
+
+    await asyncio.sleep(GRACE_SECONDS)
+    await work.cleanup.close_ended()
+
+    assert (await work.stage.thread()).state is ThreadState.CLOSED
+
+
+async def test_replica_that_takes_over_begins_with_all_that_were_not_closed_for_good(
+    work: Work,
+) -> None:
+    work.board.end_instance("p1")
+    await work.cleanup.close_ended()
+    await work.replica.ask("handed out before the end")
+    other = Work(work.stage, work.replica)
+    other.engine.target = work.board
+
+    assert await other.cleanup.close_ended() == 1
+
+    assert (await work.stage.thread()).state is ThreadState.CLOSED
 
 
 async def test_running_follows_the_engine_until_it_is_stopped(work: Work) -> None:
@@ -98,7 +128,7 @@ async def test_running_follows_the_engine_until_it_is_stopped(work: Work) -> Non
     stop = asyncio.Event()
     running = work.stage.begin(work.cleanup.run(stop))
     await asyncio.sleep(0.9)
-    assert not work.board._ended
+    assert {thread.state for thread in await work.stage.threads()} == {ThreadState.CLOSED}
     await work.replica.ask("t1", process_instance_id="late")
     work.board.end_instance("late")
     await asyncio.sleep(1.5)

@@ -234,7 +234,9 @@ class OpenAIConversations:
 
     async def _state(self, conversation_id: ConversationId, response: Json) -> RunState:
         state = run_state(response)
-        if isinstance(state, Answered) and not self._output_ids_are_item_ids:
+        if isinstance(state, Answered) and not (
+            self._output_ids_are_item_ids and state.last_item_id
+        ):
             return replace(state, last_item_id=await self._pages.last_id(conversation_id))
         return state
 
