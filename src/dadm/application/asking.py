@@ -253,7 +253,7 @@ class Asking:
     ) -> ToBeAsked:
         """Plan the turn again and wait, or send it back where waiting would take too long."""
         is_patient = tries.paused_seconds + pause <= self._back_off.patience_seconds
-        if not is_patient or not self._circuits.is_closed(backend.identity):
+        if not is_patient or self._circuits.is_failing(backend.identity):
             await self._endings.plan_again(held, error)
             raise error
         await self._store.replan(

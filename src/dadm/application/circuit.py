@@ -67,10 +67,14 @@ class Circuits:
         circuit.open_until = now + self._rest_seconds(circuit)
         circuit.is_probed = True
 
-    def is_closed(self, backend: BackendIdentity) -> bool:
-        """Whether nothing speaks against more requests: it is closed, or is being probed."""
+    def lets_all_in(self, backend: BackendIdentity) -> bool:
+        """Whether any turn may use the backend without being admitted."""
+        return self._of(backend).open_until is None
+
+    def is_failing(self, backend: BackendIdentity) -> bool:
+        """Whether nothing new should be begun at the backend by a turn that was let in."""
         circuit = self._of(backend)
-        return circuit.open_until is None or circuit.is_probed
+        return circuit.open_until is not None and not circuit.is_probed
 
     @contextmanager
     def watching(self, backend: BackendIdentity) -> Iterator[None]:

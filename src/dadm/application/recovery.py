@@ -241,7 +241,7 @@ class Recovery:
         Raises:
             OutcomeUnknown: The backend is failing, so nothing new is opened there now.
         """
-        if not self._circuits.is_closed(at.backend.identity):
+        if self._circuits.is_failing(at.backend.identity):
             msg = f"Nothing of the turn was found, and {why}; the backend is failing, so it waits."
             raise OutcomeUnknown(msg)
         opening = await self._reopen(at, GenerationReason.FENCED)

@@ -198,7 +198,7 @@ class TurnTaking:
                 render_prompt(task, shown={})
                 return None
             submission = prepare_submission(task, thread, self._world.assistants)
-            return submission if self._circuits.is_closed(thread.live.identity) else None
+            return submission if self._circuits.lets_all_in(thread.live.identity) else None
         except RequestError:
             if standing.turn is None:
                 raise

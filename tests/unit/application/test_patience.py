@@ -147,13 +147,16 @@ async def test_recorded_answer_is_given_while_its_backend_is_left_alone(stage: S
 async def test_one_task_tries_the_backend_after_its_rest_and_lets_the_others_in(
     stage: Stage,
 ) -> None:
+    other = await stage.replica(limits=TWO_FAILURES)
+    await other.ask("t0", process_instance_id="p2")
     replica = await with_open_circuit(stage)
     await asyncio.sleep(16)
     hold = stage.backend.hold_turn()
     trying = stage.begin(replica.ask("t1"))
     await hold.asked.wait()
-    with pytest.raises(BackendResting):
-        await replica.ask("t2", process_instance_id="p2")
+    for process in ("p2", "p3"):
+        with pytest.raises(BackendResting):
+            await replica.ask("t2", process_instance_id=process)
     hold.let_go()
 
     assert (await trying).recommendation == "ok"

@@ -19,6 +19,7 @@ from dadm.domain.thread import ConversationId, GenerationReason, GenerationState
 from dadm.domain.transcript import Message, Role
 from dadm.domain.turn import TurnState
 from dadm.ports.assistant_service import ThreadChange
+from dadm.ports.audit import AuditAction
 from dadm.ports.backend import (
     Answered,
     CutShort,
@@ -30,7 +31,13 @@ from dadm.ports.backend import (
     Running,
     RunState,
 )
-from dadm.ports.observer import RunStopped, ThreadRebuilt, TurnCompleted, TurnRefused
+from dadm.ports.observer import (
+    ForeignItemsFound,
+    RunStopped,
+    ThreadRebuilt,
+    TurnCompleted,
+    TurnRefused,
+)
 from tests.builders import make_task
 from tests.unit.application.stage import LIMITS, NamelessRuns, Replica, Stage, settled
 
@@ -638,3 +645,56 @@ async def test_foreign_items_are_never_taken_for_ours_nor_copied_on(keeping: Sta
         ),
         FoundNothing,
     )
+
+
+async def test_foreign_items_are_told_of_and_noted(keeping: Stage) -> None:
+    keeping.use(NamelessRuns(keeps_conversations=True))
+    replica = await keeping.replica()
+    first = await replica.ask("t1")
+    await keeping.backend.append(
+        ConversationId(first.thread_id), [Message(role=Role.USER, text="Foreign")]
+    )
+    keeping.backend.fail_turn(OutcomeUnknown())
+
+    await replica.ask("t2")
+
+    assert [event.count for event in replica.told(ForeignItemsFound)] == [1]
+    rows = await keeping.store.audit((await keeping.thread()).ref)
+    assert AuditAction.FOREIGN_ITEMS in {row.action for row in rows}
+
+
+def remove_last(stage: Stage) -> None:
+    """Take the last item out of the first conversation, as somebody may do at OpenAI."""
+    conversation = stage.backend.conversation_ids[0]
+    del stage.backend._conversations._of(conversation).messages[-1]
+
+
+async def test_answer_is_not_taken_by_its_words_alone_where_an_earlier_task_asked_the_same(
+    keeping: Stage,
+) -> None:
+    keeping.use(NamelessRuns(["one", "two", "three"], keeps_conversations=True))
+    replica = await keeping.replica()
+    await replica.ask("t1", documentation="The same words.")
+    await replica.ask("t2", documentation="Other words.")
+    remove_last(keeping)
+    keeping.backend.fail_turn(OutcomeUnknown())
+
+    answer = await replica.ask("t3", documentation="The same words.")
+
+    assert (answer.recommendation, answer.change) == ("three", ThreadChange.REBUILT)
+    assert replica.told(ThreadRebuilt)[0].reason is GenerationReason.FENCED
+
+
+async def test_answer_is_taken_by_its_words_alone_where_nobody_else_asked_them(
+    keeping: Stage,
+) -> None:
+    keeping.use(NamelessRuns(["one", "two"], keeps_conversations=True))
+    replica = await keeping.replica()
+    await replica.ask("t1", documentation="The same words.")
+    remove_last(keeping)
+    keeping.backend.fail_turn(OutcomeUnknown(), is_applied=True)
+
+    answer = await replica.ask("t2", documentation="Other words.")
+
+    assert (answer.recommendation, answer.is_recovered) == ("two", True)
+    assert len(keeping.asked) == 2
