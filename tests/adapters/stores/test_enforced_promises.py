@@ -35,7 +35,11 @@ GIVEN = (
     ),
     "INSERT INTO responses (turn, number, response_id) VALUES (1, 1, 'r')",
     "INSERT INTO answers (turn, text) VALUES (1, 'a')",
+    "INSERT INTO audit_entries (thread, at, action, detail) VALUES (1, {now}, 'cancelled', '')",
+    "INSERT INTO erasures (thread, begun_at) VALUES (1, {now})",
+    "INSERT INTO erased_conversations (thread, number, unreachable) VALUES (1, 1, '[]')",
 )
+ERASED = "INSERT INTO erased_conversations (thread, number, unreachable) VALUES "
 TURN = (
     "INSERT INTO turns (thread, scope, task_id, state, sequence, ticket, content_digest,"
     " element_id, process_definition, created_at) VALUES "
@@ -73,6 +77,9 @@ BROKEN = {
     "a time without a settlement": "UPDATE turns SET settled_at = {now} WHERE id = 1",
     "a refusal without a reason": "UPDATE turns SET state = 'refused', settled_at = {now}"
     " WHERE id = 1",
+    "an abandonment without a reason": "UPDATE turns SET state = 'abandoned', settled_at = {now}"
+    " WHERE id = 1",
+    "a reason for an open turn": "UPDATE turns SET refusal_code = 'c' WHERE id = 1",
     "a reported turn that is open": "UPDATE turns SET reported = true WHERE id = 1",
     "two attempts of one number": ATTEMPT + "(1, 1, 1, 1, '', '{{}}', {now}, 'p')",
     "an attempt without a turn": ATTEMPT + "(9, 1, 1, 1, '', '{{}}', {now}, 'p')",
@@ -82,6 +89,16 @@ BROKEN = {
     "a run of no attempt": "INSERT INTO responses (turn, number, response_id) VALUES (1, 2, 'r')",
     "a second answer": "INSERT INTO answers (turn, text) VALUES (1, 'other')",
     "an answer to no turn": "INSERT INTO answers (turn, text) VALUES (9, 'a')",
+    "a chain that is no digest": "UPDATE threads SET chain = '' WHERE id = 1",
+    "a link that is no digest": "UPDATE answers SET link = '1234' WHERE turn = 1",
+    "an audit row of no thread": "INSERT INTO audit_entries (thread, at, action, detail)"
+    " VALUES (9, {now}, 'cancelled', '')",
+    "an audit row of no known kind": "INSERT INTO audit_entries (thread, at, action, detail)"
+    " VALUES (1, {now}, 'why', '')",
+    "a second erasure of one thread": "INSERT INTO erasures (thread, begun_at) VALUES (1, {now})",
+    "an erasure of no thread": "INSERT INTO erasures (thread, begun_at) VALUES (9, {now})",
+    "a second word about an erased conversation": ERASED + "(1, 1, '[]')",
+    "a word about no conversation": ERASED + "(1, 9, '[]')",
     "a turn taken from under its answer": "DELETE FROM turns WHERE id = 1",
     "a thread taken from under its turns": "DELETE FROM threads WHERE id = 1",
 }
@@ -92,6 +109,13 @@ ALLOWED = {
     ),
     "one conversation id of two backends": (
         GENERATION + "(2, 1, 'other', 'c1', 'live', 'first', {now})",
+    ),
+    "a conversation that was retired by an older program": (
+        "UPDATE generations SET state = 'retired' WHERE number = 2",
+    ),
+    "an answer that an older program wrote": (
+        "DELETE FROM answers WHERE turn = 1",
+        "INSERT INTO answers (turn, text) VALUES (1, 'b')",
     ),
     "one task id in two scopes": (TURN + "(2, 2, 't1', 'planned', 0, 9, 'd', '', '', {now})",),
 }
