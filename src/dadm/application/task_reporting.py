@@ -66,9 +66,10 @@ class TaskReporting:
                 pause = min(LONGEST_PAUSE_SECONDS, 0.1 * 2**tries)
                 await self._clock.sleep(pause * (0.5 + self._identifiers.fraction() / 2))
             except TaskGone:
-                if lost is None:
+                if lost is None or not isinstance(outcome, Completed | BpmnError):
                     raise
-                # An earlier report whose reply was lost has arrived.
+                # An earlier report whose reply was lost has arrived. A failure leaves the task
+                # where it is, so that somebody else has ended it.
                 break
             except EngineRejected as error:
                 if isinstance(outcome, Incident):

@@ -474,6 +474,22 @@ async def test_task_that_is_gone_after_its_report_was_refused_is_not_taken_for_r
     await running
 
 
+async def test_failure_of_a_task_that_others_have_ended_is_not_taken_for_reported(
+    work: Work,
+) -> None:
+    work.stage.backend.fail_turn(BackendUnavailable())
+    work.engine.fail_next("fail", EngineUnavailable())
+    work.engine.fail_next("fail", TaskGone())
+    running = work.run()
+    work.offer_ids("t1")
+    await asyncio.sleep(1)
+
+    assert [each.code for each in work.told(ReportLost)] == ["task_gone"]
+    assert not work.told(OutcomeReported)
+    work.stop.set()
+    await running
+
+
 async def test_incident_that_the_engine_refuses_is_told_and_given_up(work: Work) -> None:
     work.engine.fail_next("complete", EngineRejected("No."))
     work.engine.fail_next("fail", EngineRejected("No, really."))
