@@ -23,6 +23,7 @@ async def test_an_empty_store_has_nothing_to_read(given: StoreUnderTest) -> None
     assert await given.store.threads(ThreadFilter()) == ()
     assert await given.store.find_turn(TurnRef(999)) is None
     assert await given.store.turns(nobody) == ()
+    assert await given.store.turns_in(frozenset(TurnState)) == ()
     assert await given.store.attempts(TurnRef(999)) == ()
     assert await given.store.exchanges(nobody) == ()
     assert await given.store.window(nobody, characters=100) == Window(exchanges=(), left_out=0)
@@ -236,3 +237,33 @@ async def test_statistics_count_what_there_is(given: StoreUnderTest) -> None:
     }
     assert (statistics.unreported_turns, statistics.retired_conversations) == (2, 0)
     assert 0 <= statistics.oldest_open_seconds < 60
+
+
+async def test_turns_are_found_by_their_states_newest_first(given: StoreUnderTest) -> None:
+    other = thread_key(scope="p2")
+    await given.ready()
+    await given.ready(other)
+    answered = await given.complete("t1")
+    refused = await given.submit("t2")
+    await given.store.settle(refused.lease, refused.turn.ref, refusal())
+    planned = granted(await given.store.claim(request("t3"))).turn
+    submitted = (await given.submit("t4", key=other)).turn
+    store = given.store
+
+    async def found(*states: TurnState, limit: int = 100, **more: ThreadRef) -> list[TurnRef]:
+        turns = await store.turns_in(frozenset(states), limit=limit, **more)
+        assert all(turn.state in states for turn in turns)
+        return [turn.ref for turn in turns]
+
+    assert await found(*TurnState) == [
+        submitted.ref,
+        planned.ref,
+        refused.turn.ref,
+        answered.ref,
+    ]
+    assert await found(TurnState.SUBMITTED, TurnState.REFUSED) == [submitted.ref, refused.turn.ref]
+    assert await found(*TurnState, limit=2) == [submitted.ref, planned.ref]
+    assert await found(*TurnState, thread=submitted.thread) == [submitted.ref]
+    assert await found(TurnState.COMPLETED, thread=submitted.thread) == []
+    assert await found() == []
+    assert await store.turns_in({TurnState.SUBMITTED}) == (submitted,)

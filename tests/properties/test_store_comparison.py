@@ -25,6 +25,7 @@ from dadm.adapters.stores.tables import metadata
 from dadm.adapters.system_clock import SystemClock
 from dadm.domain.errors import DadmError
 from dadm.domain.thread import ConversationId, GenerationReason, Thread, ThreadKey, Usage
+from dadm.domain.turn import TurnState
 from dadm.ports.audit import AuditAction
 from dadm.ports.backend import ErasureReport
 from dadm.ports.store import ThreadStore
@@ -401,6 +402,7 @@ class StoresCompared(RuleBasedStateMachine):
 
     def compare_thread(self, thread: Pair) -> None:
         self.both(lambda store, at: store.turns(thread[at]))
+        self.both(lambda store, at: store.turns_in(list(TurnState), thread=thread[at]))
         self.both(lambda store, at: store.generations(thread[at]))
         self.both(lambda store, at: store.exchanges(thread[at]))
         self.both(lambda store, at: store.window(thread[at], characters=15))

@@ -1,6 +1,6 @@
 """ThreadStore: where threads, turns and transcripts are durable, and who may change them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from dadm.domain.thread import (
     ThreadRef,
 )
 from dadm.domain.transcript import Exchange, Window
-from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef
+from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
 from dadm.ports.audit import AuditTrail
 from dadm.ports.erasures import Erasures
 from dadm.ports.store_values import (
@@ -245,6 +245,15 @@ class ThreadDirectory(Protocol):
 
     async def find_turn(self, turn: TurnRef) -> Turn | None:
         """Read one turn with its prompt and answer."""
+        ...
+
+    async def turns_in(
+        self, states: Collection[TurnState], *, thread: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[Turn]:
+        """Give the turns in one of these states, newest first, of one thread or of all.
+
+        For people who look for what waits for them; may cost a scan.
+        """
         ...
 
     async def turns(

@@ -1,8 +1,9 @@
 """Reading threads and transcripts in memory."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
 from dadm.domain.thread import (
@@ -44,6 +45,17 @@ class MemoryDirectory:
     async def find_turn(self, turn: TurnRef) -> Turn | None:
         record = self._records.turns.get(turn)
         return record.turn if record else None
+
+    async def turns_in(
+        self, states: Collection[TurnState], *, thread: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[Turn]:
+        newest_first = (
+            self._records.turns[ref].turn for ref in sorted(self._records.turns, reverse=True)
+        )
+        found = (
+            turn for turn in newest_first if turn.state in states and thread in {None, turn.thread}
+        )
+        return tuple(islice(found, limit))
 
     async def turns(
         self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100

@@ -1,6 +1,6 @@
 """Reading threads and transcripts on PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,9 @@ OF_REF = f"SELECT {TURN} FROM {TURNS} WHERE u.id = $1"  # noqa: S608
 ASKED = f"""SELECT {TURN} FROM {TURNS}
     WHERE u.thread = $1 AND u.sequence > $2::bigint AND u.sequence > 0
     ORDER BY u.sequence LIMIT $3"""  # noqa: S608
+IN_STATES = f"""SELECT {TURN} FROM {TURNS}
+    WHERE u.state = ANY ($1::text[]) AND ($2::bigint IS NULL OR u.thread = $2)
+    ORDER BY u.id DESC LIMIT $3"""  # noqa: S608
 ATTEMPTS = f"SELECT {ATTEMPT} FROM {ATTEMPTS} WHERE k.turn = $1 ORDER BY k.number"  # noqa: S608
 EXCHANGE = """SELECT u.sequence, p.prompt, a.text FROM turns u
     JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
@@ -75,6 +78,12 @@ class PostgresDirectory:
     async def find_turn(self, turn: TurnRef) -> Turn | None:
         row = await self._database.row(OF_REF, turn)
         return ROWS.turn(row) if row else None
+
+    async def turns_in(
+        self, states: Collection[TurnState], *, thread: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[Turn]:
+        rows = await self._database.rows(IN_STATES, sorted(states), thread, limit)
+        return tuple(map(ROWS.turn, rows))
 
     async def turns(
         self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100

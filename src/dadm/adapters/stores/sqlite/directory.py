@@ -1,7 +1,7 @@
 """Reading threads and transcripts on SQLite."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from dadm.adapters.stores.rows.threads import THREAD, THREADS
@@ -23,6 +23,10 @@ OF_CONVERSATION = f"""{SELECT_THREAD} JOIN generations c ON c.thread = t.id
     WHERE c.conversation_id = ? ORDER BY c.state = 'live' DESC, t.id DESC LIMIT 1"""
 ASKED = f"""{SELECT_TURN} WHERE u.thread = ? AND u.sequence > ? AND u.sequence > 0
     ORDER BY u.sequence LIMIT ?"""
+IN_STATES = (
+    SELECT_TURN
+    + " WHERE u.state IN ({}) AND u.thread = coalesce(?, u.thread) ORDER BY u.id DESC LIMIT ?"
+)
 SELECT_EXCHANGE = """SELECT u.sequence, p.prompt, a.text FROM turns u
     JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
     JOIN answers a ON a.turn = u.id
@@ -53,6 +57,15 @@ class SqliteDirectory:
     async def find_turn(self, turn: TurnRef) -> Turn | None:
         standing = await self._database.read(lambda connection: turn_of_ref(connection, turn))
         return standing.turn if standing else None
+
+    async def turns_in(
+        self, states: Collection[TurnState], *, thread: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[Turn]:
+        query = IN_STATES.format(", ".join("?" * len(states)))
+        values = (*sorted(states), thread, limit)
+        return await self._database.read(
+            lambda connection: tuple(map(ROWS.turn, connection.execute(query, values)))
+        )
 
     async def turns(
         self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100
