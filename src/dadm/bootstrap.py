@@ -22,10 +22,11 @@ from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrc
 from dadm.application.thread_cleanup import ThreadCleanup
 from dadm.application.world import World
 from dadm.domain.assistant import Assistant, AssistantCatalogue
-from dadm.domain.errors import BackendRefused, InvalidAssistant, SettingsError
+from dadm.domain.errors import InvalidAssistant, SettingsError
 from dadm.ports.assistant_service import AssistantService
 from dadm.ports.engine import ProcessModels
 from dadm.ports.observer import Observer
+from dadm.ports.probe import Probe
 from dadm.ports.process_store import ProcessStore
 from dadm.ports.store import ThreadStore
 from dadm.settings import Settings, turn_limits
@@ -33,7 +34,6 @@ from dadm.settings import Settings, turn_limits
 if TYPE_CHECKING:
     from dadm.adapters.backends.local_model import LocalModel
     from dadm.adapters.engines.embedded import EmbeddedEngine
-    from dadm.adapters.simulators.openai import Scripted
     from dadm.telemetry import Scrubber
 
 CLOCK = SystemClock()
@@ -86,16 +86,34 @@ def _openai(settings: Settings) -> OpeningBackend:
     given = settings.openai
     return OpenAIConversations(
         model=given.model,
-        api_key=given.api_key.get_secret_value() if given.api_key else None,
-        base_url=given.base_url or None,
-        organization=given.organization or None,
-        project=given.project or None,
+        **_openai_access(settings),
         account=given.account or None,
         use_background=given.background,
         output_ids_are_item_ids=given.output_ids_are_item_ids,
         links_items=given.links_items,
         turn_timeout_seconds=settings.turns.turn_seconds,
     )
+
+
+def _openai_access(settings: Settings) -> dict[str, Any]:
+    given = settings.openai
+    return {
+        "api_key": given.api_key.get_secret_value() if given.api_key else None,
+        "base_url": given.base_url or None,
+        "organization": given.organization or None,
+        "project": given.project or None,
+    }
+
+
+def openai_probe(settings: Settings, *, model: str) -> Probe:
+    """Give a probe of the account that the settings name.
+
+    Raises:
+        BackendMisconfigured: There is no key, or the key or the address cannot be sent.
+    """
+    from dadm.adapters.backends.openai_probe import OpenAIProbe
+
+    return OpenAIProbe(model=model, **_openai_access(settings))
 
 
 def _chat(settings: Settings) -> OpeningBackend:
@@ -288,20 +306,6 @@ def thread_cleanup(
     )
 
 
-def _simulated_script(path: Path) -> "Scripted":
-    from dadm.adapters.simulators.openai import Answer, Scripted
-
-    script = read_script(path)
-
-    async def answer(_told: str | None, messages: Sequence[Any], _request: object) -> Answer | str:
-        try:
-            return await script.answer(messages[-1].text if messages else "")
-        except BackendRefused as refusal:
-            return Answer(refusal=refusal.message)
-
-    return Scripted(answer)
-
-
 @asynccontextmanager
 async def open_simulated_openai(
     settings: Settings,
@@ -326,7 +330,7 @@ async def open_simulated_openai(
             model = await stack.enter_async_context(_local(settings))
             responder = openai.FromModel(model.generate)
         elif answers == "script" and settings.scripted.script is not None:
-            responder = _simulated_script(settings.scripted.script)
+            responder = openai.FromScript(read_script(settings.scripted.script).answer)
         try:
             app = openai.simulate(responder, switches, api_keys, faults, seed=seed)
         except ValueError as error:

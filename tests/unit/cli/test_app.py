@@ -34,7 +34,7 @@ def test_there_is_every_command_that_the_documents_name() -> None:
         *("instances list", "instances show", "instances cancel"),
         *("tasks list", "tasks complete", "incidents list", "incidents retry"),
         *("threads list", "threads show", "assistants list", "assistants check"),
-        *("check", "version"),
+        *("check", "probe", "version"),
     }
 
 

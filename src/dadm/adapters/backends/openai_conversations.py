@@ -9,18 +9,10 @@ from typing import Any, Self
 import httpx2
 import openai
 
-from dadm.adapters.backends.openai_client import (
-    EventStream,
-    checked_address,
-    checked_key,
-    fingerprint,
-    read_object,
-    shown_address,
-    timeouts,
-)
+from dadm.adapters.backends.openai_access import open_access
+from dadm.adapters.backends.openai_client import EventStream, read_object, timeouts
 from dadm.adapters.backends.openai_erasure import Erasure
 from dadm.adapters.backends.openai_errors import (
-    ErrorTable,
     says_already_there,
     says_gone,
     says_gone_or_ended,
@@ -35,7 +27,6 @@ from dadm.adapters.backends.openai_requests import (
     turn_request,
 )
 from dadm.domain.errors import (
-    BackendMisconfigured,
     BackendUnavailable,
     ConversationBroken,
     ConversationLost,
@@ -57,9 +48,6 @@ from dadm.ports.backend import (
     RunState,
     TurnEvent,
 )
-
-KEY_SETTING = "OPENAI_API_KEY"
-ADDRESS_SETTING = "OPENAI_BASE_URL"
 
 
 class OpenAIConversations:
@@ -118,39 +106,21 @@ class OpenAIConversations:
         self._links_items = links_items
         self._turn_timeout_seconds = turn_timeout_seconds
         self._owns_http_client = http_client is None
-        try:
-            self._client = openai.AsyncOpenAI(
-                api_key=api_key,
-                base_url=base_url,
-                organization=organization,
-                project=project,
-                max_retries=0,
-                timeout=timeouts(request_timeout_seconds),
-                http_client=http_client,
-            )
-        except openai.OpenAIError as error:
-            raise BackendMisconfigured(f"There is no key for OpenAI: set {KEY_SETTING}.") from error
-        key = checked_key(self._client.api_key, setting=KEY_SETTING)
-        if not key:
-            raise BackendMisconfigured(f"There is no key for OpenAI: set {KEY_SETTING}.")
-        address = checked_address(self._client.base_url, setting=ADDRESS_SETTING)
+        access = open_access(
+            api_key=api_key,
+            base_url=base_url,
+            organization=organization,
+            project=project,
+            timeout_seconds=request_timeout_seconds,
+            http_client=http_client,
+        )
+        self._client, self._errors = access.client, access.errors
         self._identity = BackendIdentity(
             adapter="openai",
-            address=shown_address(address),
-            account=(account or self._account(key)).replace("|", "/"),
-        )
-        self._errors = ErrorTable(
-            service="OpenAI" if address.host == "api.openai.com" else f"OpenAI at {address.host}",
-            key=key,
-            key_setting=KEY_SETTING,
-            address_setting=ADDRESS_SETTING,
-            window_hint="A new generation of the thread with less of it copied would fit.",
+            address=access.address,
+            account=(account or access.account).replace("|", "/"),
         )
         self._pages = ItemPages(self._client, self._errors)
-
-    def _account(self, key: str) -> str:
-        named = (self._client.organization or "", self._client.project or "")
-        return "/".join(named) if any(named) else fingerprint(key)
 
     async def __aenter__(self) -> Self:
         """Cost nothing: connections open with the first request."""

@@ -15,6 +15,7 @@ from dadm.entrypoints.cli import (
     check,
     incidents,
     instances,
+    probe,
     processes,
     service_commands,
     tasks,
@@ -64,6 +65,13 @@ def build() -> typer.Typer:
     )
     command("message", processes.message, PROCESSES, "dadm message offer_received -v 'price=12000'")
     command("check", check.check, LOOKING, "dadm check --json")
+    command(
+        "probe",
+        probe.probe,
+        LOOKING,
+        "OPENAI_API_KEY=… dadm probe",
+        "dadm probe --only output_ids_are_item_ids --yes --json",
+    )
     command("version", tell_version, LOOKING, "dadm version")
     _add_groups(app)
     return app

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from dadm.adapters.simulators.openai.context import ShownMessage
 from dadm.adapters.simulators.openai.requests import ResponseRequest
+from dadm.domain.errors import BackendRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +152,25 @@ class FromModel:
             temperature=request.temperature,
             json_schema=request.json_schema,
         )
+
+
+class FromScript:
+    """Says what a script has for the last message; what the script refuses is refused."""
+
+    def __init__(self, answer: Callable[[str], Awaitable[str]]) -> None:
+        self._answer = answer
+
+    async def __call__(
+        self,
+        instructions: str | None,
+        messages: Sequence[ShownMessage],
+        request: ResponseRequest,
+    ) -> Answer | str:
+        del instructions, request
+        try:
+            return await self._answer(messages[-1].text if messages else "")
+        except BackendRefused as refusal:
+            return Answer(refusal=refusal.message)
 
 
 class Held:
