@@ -22,6 +22,7 @@ from dadm.adapters.simulators.openai import (
     alternatives,
 )
 from tests.adapters.simulators.conftest import HandClock
+from tests.adapters.simulators.faults_under_test import until
 from tests.adapters.simulators.short_forms import (
     MODEL,
     ask,
@@ -275,6 +276,7 @@ async def test_6_rejoining_what_was_not_created_as_a_stream(
 
 LEFT_BEHIND = {
     OnDisconnect.GOES_ON: ("completed", ["asked", "I was told: asked"]),
+    OnDisconnect.GOES_ON_UNSEEN: (None, ["asked", "I was told: asked"]),
     OnDisconnect.CANCELLED: ("cancelled", []),
     OnDisconnect.FORGOTTEN: (None, []),
 }
@@ -303,7 +305,9 @@ async def test_6_what_is_left_when_the_caller_leaves(
         await stream.close()
     (response_id,) = simulated.state.responses
     run = simulated.state.responses[response_id]
-    if answer is OnDisconnect.GOES_ON:
+    if answer is OnDisconnect.GOES_ON_UNSEEN:
+        await until(lambda: not simulated.state.responses)
+    if answer in {OnDisconnect.GOES_ON, OnDisconnect.GOES_ON_UNSEEN}:
         held.let_go()
     await soon(run.events.wait_closed())
 

@@ -1,33 +1,19 @@
 """The simulator behind a real server on loopback, through the official SDK."""
 
-import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
 from openai import APIConnectionError, AsyncOpenAI
 
-from dadm.adapters.simulators.openai import Echo, Held, SimulatedOpenAI, create_app
+from dadm.adapters.simulators.openai import Echo, Held, SimulatedOpenAI
+from tests.adapters.simulators.serving import sdk_at, served
 from tests.adapters.simulators.short_forms import MODEL, ask, conversation, soon, texts
 from tests.adapters.simulators.test_openai_simulator_faults import (
     OnTheWay,
     ReplyLost,
     seen_until_broken,
 )
-
-
-class Server(uvicorn.Server):
-    """A server that says when it listens, and leaves signals to the test run."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listens = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.listens.set()
 
 
 @pytest.fixture
@@ -38,25 +24,8 @@ def simulated() -> SimulatedOpenAI:
 
 @pytest.fixture
 async def over_http(simulated: SimulatedOpenAI) -> AsyncIterator[AsyncOpenAI]:
-    config = uvicorn.Config(
-        create_app(simulated),
-        host="127.0.0.1",
-        port=0,
-        lifespan="on",
-        ws="none",
-        log_config=None,
-        timeout_graceful_shutdown=1,
-    )
-    server = Server(config)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(server.serve())
-        await soon(server.listens.wait())
-        port = server.servers[0].sockets[0].getsockname()[1]
-        async with AsyncOpenAI(
-            api_key="sk-test", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0
-        ) as client:
-            yield client
-        server.should_exit = True
+    async with served(simulated) as address, sdk_at(address) as client:
+        yield client
 
 
 async def test_a_turn_and_a_background_stream_over_http(over_http: AsyncOpenAI) -> None:

@@ -20,6 +20,8 @@ class OnDisconnect(StrEnum):
 
     GOES_ON = "goes_on"
     """It runs, holds the lock, appends, and can be retrieved, as if nobody had left."""
+    GOES_ON_UNSEEN = "goes_on_unseen"
+    """It runs, holds the lock and appends, but answers 404."""
     CANCELLED = "cancelled"
     """It ends as cancelled, can be retrieved, and frees the lock."""
     FORGOTTEN = "forgotten"

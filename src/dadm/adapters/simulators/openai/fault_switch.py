@@ -1,12 +1,17 @@
 """A rule that is switched on: what it has seen and struck so far, and whom it holds."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from random import Random
 
 from dadm.adapters.simulators.openai.changes import Changes
 from dadm.adapters.simulators.openai.clock import Clock
 from dadm.adapters.simulators.openai.fault_rules import FaultRule
+from dadm.adapters.simulators.openai.ledger import Ledger
+from dadm.adapters.simulators.openai.wire import Call
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class SwitchSeen:
 class Switch:
     """A rule, its own chance, and its counts.
 
-    A strike is decided by `decide`, and counted when it has its effect (`count`) or given back
+    A strike is decided by `decide`, and counted when it has its effect (`record`) or given back
     when it can have none any more (`give_back`). The n-th matching request is struck or not by
     seed and n alone.
     """
@@ -59,9 +64,27 @@ class Switch:
         self._decided += 1
         return True
 
-    def count(self) -> None:
+    def record(
+        self, ledger: Ledger, call: Call, *, conversation_id: str | None, response_id: str | None
+    ) -> None:
+        """Say that it has struck a request, or what the request began."""
         self._struck += 1
         self._changes.tell()
+        ledger.fault_struck(
+            rule=self.id,
+            fault=self.rule.name,
+            request_number=call.number,
+            conversation_id=conversation_id,
+            response_id=response_id or call.named.get("response_id"),
+        )
+        LOGGER.info(
+            "Fault %s, %s, struck request %d: %s %s",
+            self.id,
+            self.rule.name,
+            call.number,
+            call.method,
+            call.path,
+        )
 
     def give_back(self) -> None:
         self._decided -= 1

@@ -230,13 +230,11 @@ class RequestStrike:
         await self._switch.hold(self._api.clock, seconds)
 
     def _record(self, response_id: str | None = None) -> None:
-        self._switch.count()
-        self._api.ledger.fault_struck(
-            rule=self._switch.id,
-            fault=self._switch.rule.name,
-            request_number=self._call.number,
+        self._switch.record(
+            self._api.ledger,
+            self._call,
             conversation_id=self._conversation_id,
-            response_id=response_id or self._call.named.get("response_id"),
+            response_id=response_id,
         )
 
 

@@ -42,7 +42,12 @@ class RunStrike:
         if not self._is_due(moment.phase):
             return
         self._has_struck = True
-        self._record(moment)
+        self._switch.record(
+            self._api.ledger,
+            moment.call,
+            conversation_id=moment.conversation_id,
+            response_id=moment.response_id,
+        )
         fault = self._fault
         match fault:
             case FailRun():
@@ -74,13 +79,3 @@ class RunStrike:
             self._has_spoken = True
             return False
         return phase in {self._fault.at, Phase.ANSWERED}
-
-    def _record(self, moment: Moment) -> None:
-        self._switch.count()
-        self._api.ledger.fault_struck(
-            rule=self._switch.id,
-            fault=self._switch.rule.name,
-            request_number=moment.call.number,
-            conversation_id=moment.conversation_id,
-            response_id=moment.response_id,
-        )

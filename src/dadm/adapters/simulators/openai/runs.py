@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from typing import assert_never
 
 from dadm.adapters.simulators.openai.admission import Admitted
 from dadm.adapters.simulators.openai.behaviour import Appended, OnDisconnect
@@ -111,16 +112,24 @@ class Run:
         )
 
     def _stop(self, how: OnDisconnect) -> None:
-        if self.response.is_ended or how is OnDisconnect.GOES_ON:
+        if self.response.is_ended:
             return
-        if how is OnDisconnect.FORGOTTEN:
-            self._simulated.state.responses.pop(self.response.id, None)
-            self._unlock()
-            self._record_end("forgotten")
-            self.response.status = "cancelled"
-            self.response.events.close()
-        else:
-            self._end(Outcome(status="cancelled", output=self._speech.said_so_far()))
+        match how:
+            case OnDisconnect.GOES_ON:
+                return
+            case OnDisconnect.GOES_ON_UNSEEN:
+                self._simulated.state.responses.pop(self.response.id, None)
+                return
+            case OnDisconnect.CANCELLED:
+                self._end(Outcome(status="cancelled", output=self._speech.said_so_far()))
+            case OnDisconnect.FORGOTTEN:
+                self._simulated.state.responses.pop(self.response.id, None)
+                self._unlock()
+                self._record_end("forgotten")
+                self.response.status = "cancelled"
+                self.response.events.close()
+            case _:
+                assert_never(how)
         if self._task is not None:
             self._task.cancel()
 

@@ -82,13 +82,11 @@ class StreamStrike:
 
     def _record(self) -> None:
         self._has_struck = True
-        self._switch.count()
-        self._api.ledger.fault_struck(
-            rule=self._switch.id,
-            fault=self._switch.rule.name,
-            request_number=self._call.number,
+        self._switch.record(
+            self._api.ledger,
+            self._call,
             conversation_id=self._api.conversation_of(self._call),
-            response_id=self._response_id or self._call.named.get("response_id"),
+            response_id=self._response_id,
         )
 
 
