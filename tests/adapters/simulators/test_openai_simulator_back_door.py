@@ -398,6 +398,21 @@ async def test_faults_of_the_owners_own_are_not_switched_over_http(
     assert refused.status_code == 409
 
 
+async def test_one_kind_of_the_ledgers_entries_is_seen_over_http(
+    admin: httpx2.AsyncClient, client: AsyncOpenAI
+) -> None:
+    await ask(client, await conversation(client), "x")
+
+    calls = (await admin.get("/ledger", params={"kind": "ModelCall"})).json()["entries"]
+    refused = await admin.get("/ledger", params={"kind": "Nothing"})
+
+    assert [entry["kind"] for entry in calls] == ["ModelCall"]
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == (
+        "'kind' is one of: RequestSeen, ModelCall, ResponseEnded, Append, Removal, FaultStruck."
+    )
+
+
 async def test_time_passes_over_http(
     admin: httpx2.AsyncClient, client: AsyncOpenAI, clock: HandClock
 ) -> None:

@@ -1,6 +1,8 @@
 """Rules of faults: how they are written, which requests they strike, and that a seed decides."""
 
 import re
+from dataclasses import fields
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -26,7 +28,7 @@ from dadm.adapters.simulators.openai.fault_kinds import (
     Late,
     Side,
 )
-from dadm.adapters.simulators.openai.fault_reading import read_rule, rule_as_json
+from dadm.adapters.simulators.openai.fault_reading import OF_EVERY_RULE, read_rule, rule_as_json
 from dadm.adapters.simulators.openai.faults import Phase
 from dadm.adapters.simulators.openai.switched_faults import UnknownRule
 from tests.adapters.simulators.conftest import BASE_URL, NOON, caller_of
@@ -34,6 +36,7 @@ from tests.adapters.simulators.faults_under_test import ON_RESPONSES, struck, sw
 from tests.adapters.simulators.in_process import InProcess
 from tests.adapters.simulators.short_forms import ask, conversation
 
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 TO_RESPONSES = Requests("POST", "/v1/responses")
 
 
@@ -83,6 +86,39 @@ def test_every_fault_is_read_by_its_name(name: str) -> None:
 
     assert rule.name == name
     assert type(rule.fault) is KINDS[name]
+
+
+def test_the_documented_faults_and_their_options_are_those_there_are() -> None:
+    page = (DOCS / "howto" / "simulate_openai.md").read_text(encoding="utf-8")
+    table = page.partition("## Faults")[2].partition("## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\|([^|]*)\|$", table, re.MULTILINE)
+
+    documented = {name: options_in(cell) for name, cell in rows}
+
+    assert documented == {
+        name: {field.name for field in fields(kind)} for name, kind in KINDS.items()
+    }
+
+
+def options_in(cell: str) -> set[str]:
+    """Give the options that a cell names, without the values in parentheses behind them."""
+    return set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", cell)))
+
+
+def test_the_documented_options_of_every_rule_are_those_there_are() -> None:
+    page = (DOCS / "howto" / "simulate_openai.md").read_text(encoding="utf-8")
+    table = page.partition("## Rules")[2].partition("## ")[0]
+
+    documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+    assert documented == [field.name for field in OF_EVERY_RULE]
+
+
+def test_the_command_line_names_every_fault() -> None:
+    page = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| `--fault` \|.*Faults: (.*)\. \|$", page, re.MULTILINE)
+
+    assert row.split(", ") == list(KINDS)
 
 
 @pytest.mark.parametrize(

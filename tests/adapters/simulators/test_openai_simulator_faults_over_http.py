@@ -58,8 +58,8 @@ class FromOutside:
         return int(reply.json()["let_go"])
 
     async def entries(self, kind: str) -> list[dict[str, Any]]:
-        entries = (await self.door.get("/ledger")).json()["entries"]
-        return [entry for entry in entries if entry["kind"] == kind]
+        reply = await self.door.get("/ledger", params={"kind": kind})
+        return list(reply.json()["entries"])
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from dadm.adapters.simulators.openai import errors
 from dadm.adapters.simulators.openai.fault_reading import read_rule, rule_as_json
 from dadm.adapters.simulators.openai.fault_rules import WrongFault
 from dadm.adapters.simulators.openai.fault_switch import SwitchSeen
+from dadm.adapters.simulators.openai.ledger import KINDS_OF_ENTRY
 from dadm.adapters.simulators.openai.simulated import SimulatedOpenAI
 from dadm.adapters.simulators.openai.switched_faults import SwitchedFaults, UnknownRule
 from dadm.adapters.simulators.openai.wire import JsonObject
@@ -25,7 +26,7 @@ def admin_routes(
     """Give the routes below `/simulator`; they take the same keys as the API.
 
     - `GET` and `PATCH /simulator/behaviour`: the answers to the open questions.
-    - `GET /simulator/ledger`: everything that happened.
+    - `GET /simulator/ledger`: everything that happened; `?kind=ModelCall` of one kind.
     - `GET /simulator/conversations`: the ids of all conversations.
     - `GET` and `DELETE /simulator/conversations/{id}`: its items, oldest first; delete it unseen.
     - `POST` and `DELETE /simulator/conversations/{id}/lock`: hold and release its lock.
@@ -67,7 +68,10 @@ class _Admin:
 
     async def ledger(self, request: Request) -> Response:
         self._authenticate(request)
-        return JSONResponse({"entries": self._simulated.ledger.as_json()})
+        kind = request.query_params.get("kind")
+        if kind not in {None, *KINDS_OF_ENTRY}:
+            raise errors.ApiError(f"'kind' is one of: {', '.join(KINDS_OF_ENTRY)}.")
+        return JSONResponse({"entries": self._simulated.ledger.as_json(kind)})
 
     async def conversations(self, request: Request) -> Response:
         self._authenticate(request)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from dadm.adapters.simulators.openai.wire import Call, JsonObject
 
@@ -87,6 +87,8 @@ class FaultStruck:
 
 Entry: TypeAlias = RequestSeen | ModelCall | ResponseEnded | Append | Removal | FaultStruck
 
+KINDS_OF_ENTRY = tuple(kind.__name__ for kind in get_args(Entry))
+
 
 class Ledger:
     """Entries in the order in which things happened; only requests are completed later."""
@@ -134,8 +136,13 @@ class Ledger:
             if isinstance(entry, FaultStruck) and fault in {None, entry.fault}
         ]
 
-    def as_json(self) -> list[JsonObject]:
-        return [{"kind": type(entry).__name__} | asdict(entry) for entry in self._entries]
+    def as_json(self, kind: str | None = None) -> list[JsonObject]:
+        """Give the entries of one kind, by the name of its class, or all."""
+        return [
+            {"kind": type(entry).__name__} | asdict(entry)
+            for entry in self._entries
+            if kind in {None, type(entry).__name__}
+        ]
 
     def request_arrived(self, call: Call) -> None:
         self._places[call.number] = len(self._entries)
