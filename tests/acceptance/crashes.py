@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 from uuid import uuid4
 
-from tests.acceptance.evidence import Database, Door, Evidence, gathered, opened
+from tests.acceptance.evidence import LOOK_AGAIN_SECONDS, Database, Door, Evidence, gathered, opened
 from tests.acceptance.programs import DADM, Program, running
 from tests.adapters.engines import bpmn
 
@@ -24,6 +24,9 @@ SHORT_LEASES = {
     "DADM_ENGINE__LEASE_SECONDS": "3",
     "DADM_ENGINE__RETRY_SECONDS": "0.2",
 }
+
+CREATED = r"Created new thread (?P<conversation>conv_\w+) "
+"""What is logged when an instance gets its first conversation."""
 
 GATE = "Gate"
 """The user task at which a process waits until a test lets it go on."""
@@ -96,13 +99,24 @@ class Stage:
         with self.running(failpoint=failpoint) as program:
             assert_killed(program)
 
-    def ends(self) -> Evidence:
-        """Run until the instance has ended, stop politely, and look."""
-        with self.running() as program:
-            program.heard(r"action=threads_closed", seconds=SECONDS)
-            program.terminate()
-            assert program.wait(seconds=SECONDS) == 0
-        return self.evidence()
+    def ends(self, program: Program) -> None:
+        """Wait until the instance has ended, and stop the program politely."""
+        program.heard(r"action=threads_closed", seconds=SECONDS)
+        program.terminate()
+        assert program.wait(seconds=SECONDS) == 0
+
+    def knows_the_run(self, *, seconds: float) -> None:
+        """Wait until the backend's name for the latest turn's run is recorded."""
+
+        async def look(database: Database) -> None:
+            async with asyncio.timeout(seconds):
+                while True:
+                    (evidence,) = await gathered(database, self.simulator)
+                    if evidence.attempts[-1][-1].response_id:
+                        return
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+        asyncio.run(self._within(look))
 
     def evidence(self) -> Evidence:
         """Look at the one instance."""

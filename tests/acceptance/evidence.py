@@ -1,7 +1,8 @@
 """What is left of process instances in the database, the engine and the simulated OpenAI, and whether it may be so."""
 
-from collections import Counter
-from collections.abc import AsyncIterator, Container, Iterator, Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,36 +20,35 @@ from dadm.ports.store import ThreadStore
 from dadm.ports.store_values import ThreadFilter
 from dadm.settings import load_settings
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCall:
-    """The simulated model was asked, for the task that the request was labelled with."""
-
-    scope: str
-    task_id: str
-    conversation_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append:
-    """Messages were added to a conversation at once, by a response or by a caller."""
-
-    conversation_id: str
-    messages: tuple[Message, ...]
-    is_by_response: bool
+LOOK_AGAIN_SECONDS = 0.05
+"""The pause before another process is asked again, which cannot be waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
     """What the simulator has recorded, and what it still keeps of some scopes.
 
-    `scopes` gives the scope that each of these conversations was labelled with.
+    Attributes:
+        asked: The tasks of each scope that the model was asked for, once for each time.
+        reached: The conversations that each text was ever added to.
+        answered: The questions that each conversation was given answers to, once for each answer.
+        removed: The conversations that were deleted, by whomever.
+        struck: How often a fault struck a request about each conversation, by the fault's name.
+        conversations: The messages of those that are kept.
+        scopes: The scope that each of these was labelled with.
     """
 
-    model_calls: tuple[ModelCall, ...]
-    appends: tuple[Append, ...]
+    asked: dict[str, list[str]]
+    reached: dict[str, set[str]]
+    answered: dict[str, Counter[str]]
+    removed: frozenset[str]
+    struck: dict[str, Counter[str]]
     conversations: dict[str, tuple[Message, ...]]
     scopes: dict[str, str]
+
+    def asked_of(self, scope: str) -> list[str]:
+        """Give the tasks of a scope that the model was asked for, once for each time."""
+        return self.asked.get(scope, [])
 
     def of(self, scope: str) -> list[str]:
         """Give the conversations that were opened for a scope."""
@@ -73,32 +73,44 @@ class Door:
     def delete(self, path: str) -> Any:
         return self._document(self.client.delete(f"{self.address}/{path}"))
 
+    def hold(self, rule: dict[str, Any]) -> "Hold":
+        """Switch a fault on that holds a request, a run or a reply."""
+        (added,) = self.post("simulator/faults", rule)["faults"]
+        return Hold(door=self, rule_id=added["id"])
+
     def delete_conversation(self, conversation_id: str) -> None:
         self.delete(f"simulator/conversations/{conversation_id}")
 
     def remote(self, scopes: Container[str]) -> Remote:
         """Read all that has happened, and the conversations of these scopes."""
-        entries = self.get("simulator/ledger")["entries"]
+        entries = defaultdict(list)
+        for entry in self.get("simulator/ledger")["entries"]:
+            entries[entry["kind"]].append(entry)
+        asked: dict[str, list[str]] = defaultdict(list)
+        reached: dict[str, set[str]] = defaultdict(set)
+        answered: dict[str, Counter[str]] = defaultdict(Counter)
+        struck: dict[str, Counter[str]] = defaultdict(Counter)
+        for entry in entries["Append"]:
+            messages = list(_messages(entry["items"]))
+            if not entry["lost"]:
+                for message in messages:
+                    reached[message.text].add(entry["conversation_id"])
+                if entry["response_id"] and len(messages) > 1:
+                    answered[entry["conversation_id"]][messages[0].text] += 1
+        for entry in entries["ModelCall"]:
+            labels = entry["metadata"]
+            asked[labels["scope"]].append(labels["task"])
+        for entry in entries["FaultStruck"]:
+            struck[entry["conversation_id"] or ""][entry["fault"]] += 1
         kept = {each: scope for each, scope in self._scopes().items() if scope in scopes}
         return Remote(
-            model_calls=tuple(
-                ModelCall(
-                    scope=entry["metadata"]["scope"],
-                    task_id=entry["metadata"]["task"],
-                    conversation_id=entry["conversation_id"],
-                )
-                for entry in entries
-                if entry["kind"] == "ModelCall"
+            asked=asked,
+            reached=reached,
+            answered=answered,
+            removed=frozenset(
+                each["conversation_id"] for each in entries["Removal"] if each["item_id"] is None
             ),
-            appends=tuple(
-                Append(
-                    conversation_id=entry["conversation_id"],
-                    messages=tuple(_messages(entry["items"])),
-                    is_by_response=entry["response_id"] is not None,
-                )
-                for entry in entries
-                if entry["kind"] == "Append" and not entry["lost"]
-            ),
+            struck=struck,
             conversations={
                 each: tuple(_messages(self.get(f"simulator/conversations/{each}")["items"]))
                 for each in kept
@@ -120,10 +132,60 @@ class Door:
         return response.json()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A fault of the simulator that holds what it strikes until it is let go."""
+
+    door: Door
+    rule_id: str
+
+    def is_holding(self, *, seconds: float) -> None:
+        """Wait until something is held."""
+        self._look_until(lambda: self._told["holding"] > 0, seconds)
+
+    def is_asked_about(self, *, seconds: float) -> None:
+        """Wait until somebody retrieves the response that is held."""
+        self._look_until(self._is_retrieved, seconds)
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        rules: list[dict[str, Any]] = self.door.get("simulator/faults")["faults"]
+        return next(each for each in rules if each["id"] == self.rule_id)
+
+    def _is_retrieved(self) -> bool:
+        entries = self.door.get("simulator/ledger")["entries"]
+        held = {each["response_id"] for each in entries if each.get("rule") == self.rule_id}
+        wanted = {f"/v1/responses/{each}" for each in held}
+        return any(each.get("method") == "GET" and each["path"] in wanted for each in entries)
+
+    def _look_until(self, is_so: Callable[[], bool], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < until, self.door.get("simulator/faults")
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+    def let_go(self) -> None:
+        """Let it go on, and hold nothing more."""
+        self.door.delete(f"simulator/faults/{self.rule_id}")
+
+    def let_arrive(self, conversation_id: str, *, seconds: float) -> None:
+        """Let a late request go on, and wait until its response has ended too."""
+        before = self._ended(conversation_id)
+        self.let_go()
+        self._look_until(lambda: self._ended(conversation_id) > before, seconds)
+
+    def _ended(self, conversation_id: str) -> int:
+        entries = self.door.get("simulator/ledger")["entries"]
+        return sum(
+            each["kind"] == "ResponseEnded" and each["conversation_id"] == conversation_id
+            for each in entries
+        )
+
+
 def _messages(items: Sequence[dict[str, Any]]) -> Iterator[Message]:
     for item in items:
         if item["type"] == "message":
-            yield Message(role=Role(item["role"]), text=item["content"][0]["text"])
+            yield Message(role=Role(item["role"]), text=item["content"][0].get("text", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +291,7 @@ async def _evidence(
         turns=tuple(turns),
         attempts=tuple([tuple(await database.threads.attempts(turn.ref)) for turn in turns]),
         generations=tuple(await database.threads.generations(thread.ref)),
-        asked=Counter(
-            elements.get(call.task_id, call.task_id)
-            for call in remote.model_calls
-            if call.scope == instance.instance_id
-        ),
+        asked=Counter(elements.get(task, task) for task in remote.asked_of(instance.instance_id)),
         remote=remote,
     )
 
@@ -252,8 +310,8 @@ def _of_turns(evidence: Evidence, elements: Sequence[str]) -> Iterator[str]:
     taken = [turn.element_id for turn in evidence.turns]
     if taken != list(elements):
         yield f"{where}: turns were taken for {taken}, not once for each of {list(elements)}"
-    if [turn.sequence for turn in evidence.turns] != list(range(1, len(taken) + 1)):
-        yield f"{where}: sequences are {[turn.sequence for turn in evidence.turns]}"
+    if (sequences := [turn.sequence for turn in evidence.turns]) != sorted(set(sequences)):
+        yield f"{where}: sequences are {sequences}"
     for turn in evidence.turns:
         if turn.state is not TurnState.COMPLETED or turn.answer is None:
             yield f"{where}: the turn of {turn.element_id} is {turn.state}"
@@ -264,31 +322,29 @@ def _of_turns(evidence: Evidence, elements: Sequence[str]) -> Iterator[str]:
 
 def _of_conversations(evidence: Evidence) -> Iterator[str]:
     where = evidence.instance.instance_id
+    remote = evidence.remote
     lives = [each for each in evidence.generations if each.state is GenerationState.LIVE]
-    if len(lives) != 1:
+    if len(lives) > 1:
         yield f"{where}: {len(lives)} conversations are live"
-        return
-    if evidence.kept(lives[0]) != evidence.transcript:
-        yield (
-            f"{where}: the live conversation holds {evidence.kept(lives[0])}, "
-            f"the transcript is {evidence.transcript}"
+    for live in lives:
+        # One that was lost behind the last turn heals with the next one.
+        if live.conversation_id in remote.removed:
+            continue
+        if evidence.kept(live) != evidence.transcript:
+            yield (
+                f"{where}: the live conversation holds {evidence.kept(live)}, "
+                f"the transcript is {evidence.transcript}"
+            )
+        yield from (
+            f"{where}: {count} answers to {prompt!r} were appended to the live conversation"
+            for prompt, count in remote.answered.get(live.conversation_id, Counter()).items()
+            if count > 1
         )
     mine = {each.conversation_id for each in evidence.generations}
-    said = {turn.prompt for turn in evidence.turns}
-    for append in evidence.remote.appends:
-        strayed = [each.text for each in append.messages if each.text in said]
-        if strayed and append.conversation_id not in mine:
-            yield f"{where}: {strayed} reached another's conversation {append.conversation_id}"
-    answered = Counter(
-        append.messages[0].text
-        for append in evidence.remote.appends
-        if append.is_by_response and append.conversation_id == lives[0].conversation_id
-    )
-    yield from (
-        f"{where}: {count} answers to {prompt!r} were appended to the live conversation"
-        for prompt, count in answered.items()
-        if count > 1
-    )
+    for turn in evidence.turns:
+        strayed = remote.reached.get(turn.prompt, set()) - mine
+        if strayed:
+            yield f"{where}: {turn.prompt!r} reached the conversations {strayed} of others"
 
 
 def _of_engine(evidence: Evidence) -> Iterator[str]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
 
 from dadm.domain.thread import GenerationReason, GenerationState
-from tests.acceptance.crashes import GATE, Crash, Stage, assert_killed, heard_task
+from tests.acceptance.crashes import CREATED, GATE, SECONDS, Crash, Stage, assert_killed, heard_task
 from tests.acceptance.evidence import Door, Evidence, violations
 from tests.databases import beside, command, migrated_postgres_url, sqlite_template
 
@@ -26,6 +26,7 @@ LONG = tuple(f"Task{number:02}" for number in range(1, 14))
 """So many that at the gate, behind the eleventh, the thread has more messages than one chunk."""
 
 AT_THE_GATE = 11
+
 
 AT_ONCE = 5
 """How many crashes are played at the same time: most of their time they wait for leases."""
@@ -52,7 +53,41 @@ def killed_at(failpoint: str) -> Crash:
     def play(stage: Stage) -> Evidence:
         stage.begin(TASKS)
         stage.dies_at(failpoint)
-        return stage.ends()
+        with stage.running() as program:
+            stage.ends(program)
+        return stage.evidence()
+
+    return play
+
+
+LetGo: TypeAlias = Literal["before the start", "once it is asked about", "at the end"]
+
+
+def killed_while_held(let_go: LetGo, **fault: str | bool) -> Crash:
+    """Have the simulator hold the second task's turn, be killed, and run to the end."""
+
+    def play(stage: Stage) -> Evidence:
+        stage.begin(("First", GATE, "Second", "Third"))
+        with stage.running() as program:
+            created = program.heard(CREATED)
+            heard_task(program, "First")
+            rule = {"on": "POST /v1/responses", "conversation": created["conversation"], **fault}
+            hold = stage.simulator.hold(rule)
+            stage.pass_gate()
+            hold.is_holding(seconds=SECONDS)
+            if fault["fault"] == "hold-run":
+                stage.knows_the_run(seconds=SECONDS)
+            program.kill()
+        if let_go == "before the start":
+            hold.let_go()
+        with stage.running() as program:
+            if let_go == "once it is asked about":
+                hold.is_asked_about(seconds=SECONDS)
+                hold.let_go()
+            stage.ends(program)
+        if let_go == "at the end":
+            hold.let_arrive(created["conversation"], seconds=SECONDS)
+        return stage.evidence()
 
     return play
 
@@ -64,11 +99,13 @@ def killed_healing_at(failpoint: str) -> Crash:
         stage.begin((*LONG[:AT_THE_GATE], GATE, *LONG[AT_THE_GATE:]))
         with stage.running(failpoint=failpoint) as program:
             heard_task(program, LONG[AT_THE_GATE - 1])
-            created = program.heard(r"Created new thread (?P<conversation>conv_\w+) ")
+            created = program.heard(CREATED)
             stage.simulator.delete_conversation(created["conversation"])
             stage.pass_gate()
             assert_killed(program)
-        return stage.ends()
+        with stage.running() as program:
+            stage.ends(program)
+        return stage.evidence()
 
     return play
 
@@ -196,6 +233,37 @@ def test_3_killed_submitted_and_not_sent_fences_and_asks_once(seen: Evidence) ->
     assert attempts(seen) == [1, 2, 1]
     assert reasons(seen) == [FIRST, FENCED]
     assert seen.recovered == []
+
+
+@after(killed_while_held("at the end", fault="hold-request", outlives_caller=True))
+def test_4_killed_with_the_request_on_its_way_fences_and_one_call_is_wasted(
+    seen: Evidence,
+) -> None:
+    assert violations(seen, TASKS) == []
+    assert seen.asked == asked_once() + Counter(["Second"])
+    assert attempts(seen) == [1, 2, 1]
+    assert reasons(seen) == [FIRST, FENCED]
+    assert seen.recovered == []
+    # The late one landed where nobody reads.
+    assert len(seen.kept(seen.generations[0]) or ()) == 4
+
+
+@after(killed_while_held("once it is asked about", fault="hold-run"))
+def test_4_killed_while_the_backend_answers_waits_for_the_answer(seen: Evidence) -> None:
+    assert violations(seen, TASKS) == []
+    assert seen.asked == asked_once()
+    assert attempts(seen) == [1, 1, 1]
+    assert reasons(seen) == [FIRST]
+    assert seen.recovered == ["Second"]
+
+
+@after(killed_while_held("before the start", fault="hold-reply"))
+def test_5_killed_with_the_answer_appended_and_nothing_received_finds_it(seen: Evidence) -> None:
+    assert violations(seen, TASKS) == []
+    assert seen.asked == asked_once()
+    assert attempts(seen) == [1, 1, 1]
+    assert reasons(seen) == [FIRST]
+    assert seen.recovered == ["Second"]
 
 
 @after(killed_at("store.note_response:after:2"))
