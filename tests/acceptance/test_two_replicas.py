@@ -1,4 +1,4 @@
-"""Two replicas on one PostgreSQL: what one leaves in the middle, the other brings to its end."""
+"""Two replicas on one database: what one leaves in the middle, the other brings to its end."""
 
 import os
 import signal
@@ -9,19 +9,25 @@ import pytest
 
 from tests.acceptance.crashes import SECONDS, Stage, assert_killed
 from tests.acceptance.evidence import Door, violations
-from tests.databases import migrated_postgres_url, postgres_url
+from tests.databases import migrated_postgres_url, postgres_url, sqlite_path, sqlite_template
 
-__all__ = ["migrated_postgres_url", "postgres_url"]
+__all__ = ["migrated_postgres_url", "postgres_url", "sqlite_path", "sqlite_template"]
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 TASKS = ("First", "Second", "Third")
 INSTANCES = 4
 
 
 @pytest.fixture
-def stage(tmp_path: Path, postgres_url: str, simulator: Door) -> Stage:
-    return Stage(folder=tmp_path, database_url=postgres_url, simulator=simulator)
+def sqlite_url(sqlite_path: Path) -> str:
+    return f"sqlite:///{sqlite_path}"
+
+
+@pytest.fixture(params=["sqlite_url", pytest.param("postgres_url", marks=pytest.mark.postgres)])
+def stage(request: pytest.FixtureRequest, tmp_path: Path, simulator: Door) -> Stage:
+    url = request.getfixturevalue(request.param)
+    return Stage(folder=tmp_path, database_url=url, simulator=simulator)
 
 
 def test_what_a_killed_replica_had_in_hand_is_taken_over_by_one_that_runs(stage: Stage) -> None:
