@@ -22,8 +22,8 @@ LOCK        = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versi
               --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run serve work test test-postgres acceptance simulate check fmt fmt-check lint \
-        imports types docs docs-check bench lock clean same-python
+.PHONY: help setup demo run serve work test test-postgres acceptance simulate soak check fmt fmt-check \
+        lint imports types docs docs-check bench lock clean same-python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ acceptance: $(VENV)/.dev ## the installed program from outside: restarts, the fo
 
 simulate: $(VENV)/.dev ## replicas under faults on virtual time: SEEDS=100000 in the background, SEED=7 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(ARGS)
+
+soak: $(VENV)/.dev ## two replicas killed at random, a backend in trouble: nothing lost or doubled (INSTANCES=50)
+	@$(BIN)/python -m tests.soak --instances $(or $(INSTANCES),1000) $(ARGS)
 
 check: fmt-check lint types docs-check test ## everything that CI runs
 
