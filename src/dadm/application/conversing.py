@@ -56,9 +56,11 @@ class Conversing:
                     limit.reschedule(asyncio.get_running_loop().time())
 
             withdrawal.stops(stop)
-            end = await self._ask()
-            withdrawal.stops(None)
-            return end
+            try:
+                return await self._ask()
+            finally:
+                # Whoever withdraws the task between two attempts finds no run to stop.
+                withdrawal.stops(None)
 
     async def _ask(self) -> Answered | CutShort:
         question = await self._question()

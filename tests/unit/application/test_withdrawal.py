@@ -1,6 +1,8 @@
 """A task that is gone from its engine: its run is stopped where that is possible, and nothing is asked."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +13,7 @@ from dadm.ports.audit import AuditAction
 from dadm.ports.backend import RunCancelled
 from dadm.ports.observer import RunStopped
 from tests.builders import make_leased_task, make_task
-from tests.unit.application.stage import NamelessRuns, Stage
+from tests.unit.application.stage import LIMITS, NamelessRuns, Stage
 from tests.unit.application.test_service_orchestrator import Work
 
 
@@ -161,3 +163,18 @@ async def test_only_a_task_that_is_gone_is_withdrawn_never_one_whose_lease_was_l
     hold.let_go()
     work.stop.set()
     await running
+
+
+async def test_task_withdrawn_between_two_attempts_is_not_asked_again(stage: Stage) -> None:
+    replica = await stage.replica(limits=replace(LIMITS, patience_seconds=60.0))
+    stage.backend.fail_turn(BackendUnavailable(retry_after=timedelta(seconds=30)))
+    asking = stage.begin(replica.ask("t1"))
+    await asyncio.sleep(10)
+
+    await replica.manager.withdraw_task(make_task("t1"))
+
+    with pytest.raises(TaskGone):
+        await asking
+    assert not stage.asked
+    assert (await stage.turn()).state is TurnState.PLANNED
+    assert (await replica.ask("t2")).sequence == 1
