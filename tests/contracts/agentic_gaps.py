@@ -46,10 +46,6 @@ GAPS = frozenset(
                 }
             ),
         ),
-        Gap(
-            reason="models are listed, but none can be asked for by its name",
-            contracts=frozenset({"test_a_ping_describes_the_backend"}),
-        ),
     }
 )
 

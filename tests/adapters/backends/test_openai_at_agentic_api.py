@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from dadm.adapters.backends.openai_probe import OpenAIProbe
 from dadm.domain.errors import (
-    BackendMisconfigured,
     BackendRefused,
     ConversationLost,
     OutcomeUnknown,
@@ -22,7 +22,7 @@ from dadm.ports.backend import (
     RunGone,
 )
 from tests.adapters.backends.agentic_api import AgenticApi
-from tests.adapters.backends.under_test import BackendUnderTest, answer, events_of, question
+from tests.adapters.backends.under_test import KEY, BackendUnderTest, answer, events_of, question
 from tests.contracts.agentic_gaps import GAPS
 
 PATIENCE_SECONDS = 20
@@ -133,11 +133,29 @@ async def test_erasing_names_the_responses_that_it_cannot_delete(
     assert isinstance(await backend.retrieve(on, answered.response_id), Answered)
 
 
-async def test_a_ping_says_that_the_address_is_not_what_it_should_be(
+async def test_a_ping_says_that_the_model_is_not_known_by_its_name(
     under_test: BackendUnderTest,
 ) -> None:
-    with pytest.raises(BackendMisconfigured):
-        await under_test.backend.ping()
+    assert "does not say whether it offers" in await under_test.backend.ping()
+
+
+async def test_a_probe_finds_what_is_so_here_and_names_what_it_cannot_delete(
+    agentic_api: AgenticApi,
+) -> None:
+    probe = OpenAIProbe(model="smollm2", api_key=KEY, base_url=agentic_api.url)
+    questions = ("links_items", "missing_conversation", "unknown_cursor", "items_outlive_removal")
+    async with asyncio.timeout(PATIENCE_SECONDS), probe.opened():
+        found = {each.question: each async for each in probe.findings(questions)}
+
+    assert {name: each.answer for name, each in found.items()} == {
+        "links_items": "no",
+        "missing_conversation": "not_told",
+        "unknown_cursor": "told",
+        # Linking is refused for what it is, which tells nothing about the item.
+        "items_outlive_removal": "",
+    }
+    assert found["links_items"].decides == "set DADM_OPENAI__LINKS_ITEMS=false"
+    assert [each.partition("_")[0] for each in probe.left_behind] == ["resp"]
 
 
 def test_every_gap_names_contracts_that_there_are() -> None:

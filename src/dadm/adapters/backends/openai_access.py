@@ -9,11 +9,13 @@ from dadm.adapters.backends.openai_client import (
     checked_address,
     checked_key,
     fingerprint,
+    listed,
+    read_object,
     shown_address,
     timeouts,
 )
-from dadm.adapters.backends.openai_errors import ErrorTable
-from dadm.domain.errors import BackendMisconfigured
+from dadm.adapters.backends.openai_errors import ErrorTable, says_no_such_address
+from dadm.domain.errors import BackendMisconfigured, BackendUnavailable, OutcomeUnknown
 
 KEY_SETTING = "OPENAI_API_KEY"
 ADDRESS_SETTING = "OPENAI_BASE_URL"
@@ -31,6 +33,32 @@ class OpenAIAccess:
     errors: ErrorTable
     address: str
     account: str
+
+    async def check_model(self, model: str) -> str:
+        """Make sure that the model can be asked, at no cost; say what was found.
+
+        A server that cannot be asked for one model is asked for all that it lists, which proves
+        address and key, but not the name: it may take others than those it lists.
+
+        Raises:
+            BackendUnavailable: It cannot be reached.
+            BackendMisconfigured: The key, the address or the model is wrong.
+        """
+        try:
+            return await self._found(model)
+        except OutcomeUnknown as error:
+            raise BackendUnavailable(error.message) from error
+
+    async def _found(self, model: str) -> str:
+        service = self.errors.service
+        try:
+            with self.errors.at_boundary(but=says_no_such_address):
+                found = await self.client.models.retrieve(model)
+        except openai.NotFoundError:
+            with self.errors.at_boundary():
+                await listed(self.client, "/models", service=service)
+            return f"{service} answers, and does not say whether it offers {model}."
+        return f"{service} offers {read_object(found, service=service).get('id')}."
 
 
 def open_access(

@@ -75,6 +75,18 @@ def read_object(reply: object, *, service: str) -> dict[str, Any]:
     raise OutcomeUnknown(f"{service} sent a reply that is not the API's.")
 
 
+async def listed(
+    client: openai.AsyncOpenAI, path: str, *, service: str, **params: str | int
+) -> dict[str, Any]:
+    """Get a page of a listing; not by the SDK's own paging, which takes any page for a list.
+
+    Raises:
+        OutcomeUnknown: It is no JSON object, such as a proxy's page.
+    """
+    reply = await client.get(path, cast_to=httpx2.Response, options={"params": params})
+    return read_object(reply.json(), service=service)
+
+
 class EventStream:
     """The events of one streamed reply, with DADM's errors and an end to waiting.
 

@@ -27,7 +27,6 @@ from dadm.adapters.backends.openai_requests import (
     turn_request,
 )
 from dadm.domain.errors import (
-    BackendUnavailable,
     ConversationBroken,
     ConversationLost,
     OutcomeUnknown,
@@ -106,7 +105,7 @@ class OpenAIConversations:
         self._links_items = links_items
         self._turn_timeout_seconds = turn_timeout_seconds
         self._owns_http_client = http_client is None
-        access = open_access(
+        self._access = access = open_access(
             api_key=api_key,
             base_url=base_url,
             organization=organization,
@@ -289,13 +288,8 @@ class OpenAIConversations:
         return await erasure.run(conversation_id, response_ids)
 
     async def ping(self) -> str:
-        """Retrieve the default model."""
-        try:
-            with self._errors.at_boundary():
-                model = await self._client.models.retrieve(self._model)
-        except OutcomeUnknown as error:
-            raise BackendUnavailable(error.message) from error
-        return f"{self._errors.service} offers {self._read(model).get('id')}."
+        """Retrieve the default model, or list the models where that cannot be done."""
+        return await self._access.check_model(self._model)
 
     def _read(self, reply: object) -> dict[str, Any]:
         return read_object(reply, service=self._errors.service)

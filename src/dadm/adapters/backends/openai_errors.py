@@ -253,6 +253,11 @@ def says_gone(error: openai.APIStatusError) -> bool:
     return isinstance(error, openai.NotFoundError) and is_from_api
 
 
+def says_no_such_address(error: openai.APIStatusError) -> bool:
+    """Whether there is nothing where the request went, as opposed to nothing of the name in it."""
+    return isinstance(error, openai.NotFoundError) and not says_gone(error)
+
+
 def says_gone_or_not_offered(error: openai.APIStatusError) -> bool:
     """Whether what was to be deleted is gone, or is of a kind that this server never deletes."""
     return says_gone(error) or error.status_code in NOT_OFFERED

@@ -5,10 +5,9 @@ from dataclasses import replace
 from typing import Literal
 from urllib.parse import quote
 
-import httpx2
 import openai
 
-from dadm.adapters.backends.openai_client import read_object
+from dadm.adapters.backends.openai_client import listed
 from dadm.adapters.backends.openai_errors import ErrorTable, says_unknown_item
 from dadm.adapters.backends.openai_items import Json, find_exchange, is_question
 from dadm.domain.thread import ConversationId
@@ -77,13 +76,18 @@ class ItemPages:
     async def _page(
         self, conversation_id: ConversationId, order: Order, after: str, *, limit: int = PAGE_SIZE
     ) -> Json:
-        # Not by the SDK's own paging: that takes any page for a list, a proxy's included.
         params = {"after": after} if after else {}
-        path = f"/conversations/{quote(conversation_id, safe='')}/items"
         with self._errors.at_boundary(but=says_unknown_item):
-            reply = await self._client.get(
-                path,
-                cast_to=httpx2.Response,
-                options={"params": {**params, "limit": limit, "order": order}},
+            return await listed(
+                self._client,
+                items_path(conversation_id),
+                service=self._errors.service,
+                **params,
+                limit=limit,
+                order=order,
             )
-            return read_object(reply.json(), service=self._errors.service)
+
+
+def items_path(conversation_id: str) -> str:
+    """Give where a conversation's items are listed."""
+    return f"/conversations/{quote(conversation_id, safe='')}/items"

@@ -20,7 +20,7 @@ from dadm.adapters.backends.openai_probe_ground import (
     ProbeQuestion,
 )
 from dadm.adapters.backends.openai_probe_terms import USUAL_PACE, NotAnswered, Pace
-from dadm.domain.errors import BackendError, BackendUnavailable, OutcomeUnknown
+from dadm.domain.errors import BackendError
 from dadm.ports.probe import Finding, OpenQuestion, ProbePlan
 
 QUESTIONS = (
@@ -92,9 +92,9 @@ class OpenAIProbe:
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None, None]:
-        """Retrieve the model first, which costs nothing."""
+        """Look for the model first, which costs nothing."""
         try:
-            await self._check_model()
+            await self._access.check_model(self._model)
             async with self._ground.traces.taken_away():
                 yield
         finally:
@@ -106,13 +106,6 @@ class OpenAIProbe:
         for question in _named(names):
             yield await self._finding(question)
             await self._ground.traces.clean_up()
-
-    async def _check_model(self) -> None:
-        try:
-            with self._access.errors.at_boundary():
-                await self._access.client.models.retrieve(self._model)
-        except OutcomeUnknown as error:
-            raise BackendUnavailable(error.message) from error
 
     async def _finding(self, question: ProbeQuestion) -> Finding:
         answer = decides = ""

@@ -9,10 +9,10 @@ from typing import Any
 import openai
 
 from dadm.adapters.backends.openai_access import OpenAIAccess
-from dadm.adapters.backends.openai_client import read_object
+from dadm.adapters.backends.openai_client import listed, read_object
 from dadm.adapters.backends.openai_errors import VENDOR_ERRORS, words_of
 from dadm.adapters.backends.openai_items import Json
-from dadm.adapters.backends.openai_pages import ItemPages
+from dadm.adapters.backends.openai_pages import ItemPages, items_path
 from dadm.adapters.backends.openai_probe_terms import NotAnswered, Observed, Pace, Refusal, Reply
 from dadm.adapters.backends.openai_probe_traces import UNDER_WAY, ProbeTraces, first_of
 from dadm.domain.errors import BackendUnavailable
@@ -202,6 +202,11 @@ class ProbeGround:
         """Give the items of a conversation, the oldest first."""
         listing = self._pages.pages(ConversationId(conversation_id), order="asc")
         return [item async for page in listing for item in page]
+
+    async def list_items(self, conversation_id: str, **params: str) -> Reply:
+        """Ask for one page of a conversation's items."""
+        path, service = items_path(conversation_id), self.errors.service
+        return await self.attempt(lambda: listed(self.client, path, service=service, **params))
 
     async def response(self, response_id: str) -> Json | None:
         """Give a response as it stands; None for one that is not known (any more)."""

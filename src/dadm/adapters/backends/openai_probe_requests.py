@@ -88,9 +88,7 @@ async def unknown_cursor(ground: ProbeGround) -> Observed:
     gone = await ground.say(on)
     await ground.say(on)
     await ground.remove_item(on, gone)
-    listed = await ground.attempt(
-        lambda: ground.client.conversations.items.list(on, after=gone, order="asc")
-    )
+    listed = await ground.list_items(on, after=gone, order="asc")
     if not isinstance(listed, Refusal):
         count = len(listed.get("data") or [])
         return Observed(answer="listed", evidence=f"{count} items were listed behind it")

@@ -38,7 +38,7 @@ async def locked_while_running(ground: ProbeGround) -> Observed:
 async def items_listed_while_locked(ground: ProbeGround) -> Observed:
     on = await ground.open()
     async with ground.running(on, background=True) as run:
-        listed = await ground.attempt(lambda: ground.client.conversations.items.list(on))
+        listed = await ground.list_items(on)
         await _stop_running(ground, run)
     return _permitted(listed, "they were listed")
 

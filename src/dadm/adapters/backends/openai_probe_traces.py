@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import openai
 
 from dadm.adapters.backends.openai_access import OpenAIAccess
+from dadm.adapters.backends.openai_client import read_object
 from dadm.adapters.backends.openai_erasure import Erasure
 from dadm.adapters.backends.openai_errors import VENDOR_ERRORS, says_gone
 from dadm.adapters.backends.openai_items import Json
@@ -115,8 +116,9 @@ class ProbeTraces:
         with suppress(BackendError, openai.NotFoundError):
             while True:
                 with self._errors.at_boundary(but=says_gone):
-                    response = await self._client.responses.retrieve(response_id)
-                if response.status not in UNDER_WAY:
+                    found = await self._client.responses.retrieve(response_id)
+                response = read_object(found, service=self._errors.service)
+                if response.get("status") not in UNDER_WAY:
                     return
                 await asyncio.sleep(self._poll_seconds)
 
