@@ -176,9 +176,11 @@ async def test_a_step_of_the_protocol_is_one_statement_without_a_reset(postgres_
     assert len(sent) == 5
 
 
-SETTLE = "SELECT settle_1($1, $2, $3, $4, false, 'A', 'item_1', false, NULL, NULL, 0, 0, 0)"
+SETTLE = (
+    "SELECT settle_2($1, $2, $3, $4, false, 'completed', 'A', 'item_1', false, NULL, NULL, 0, 0, 0)"
+)
 EXTEND = "UPDATE threads SET lease_expires_at = now() + interval '1 hour'"
-CHANGE = "SELECT change_generation_1($1, $2, $3, $4, $5)"
+CHANGE = "SELECT change_generation_2($1, $2, $3, $4, $5)"
 SOMEBODY_WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 

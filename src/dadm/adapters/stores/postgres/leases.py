@@ -16,9 +16,13 @@ EXTEND = """UPDATE threads
     WHERE id = $1 AND lease_owner = $2 AND fence = $3"""
 RELEASE = """UPDATE threads SET lease_owner = '', lease_expires_at = NULL
     WHERE id = $1 AND lease_owner = $2 AND fence = $3"""
+# The rows are locked in one order, whichever plan the server takes: two replicas may keep the same.
 KEEP_TICKETS = """UPDATE turns
     SET ticket_expires_at = clock_timestamp() + make_interval(secs => $2)
-    WHERE id = ANY ($1) AND state = 'planned' AND ticket_expires_at IS NOT NULL"""
+    WHERE id IN (
+        SELECT id FROM turns
+        WHERE id = ANY ($1) AND state = 'planned' AND ticket_expires_at IS NOT NULL
+        ORDER BY id FOR NO KEY UPDATE)"""
 DROP_TICKET = "UPDATE turns SET ticket_expires_at = NULL WHERE id = $1 AND state = 'planned'"
 
 

@@ -31,6 +31,8 @@ EXTEND = """UPDATE waiting_tasks SET lease_expires_at = clock_timestamp() + $3::
     WHERE task_id = $1 AND worker = $2 AND lease_expires_at > clock_timestamp()"""
 FAIL = """UPDATE waiting_tasks SET retries = $3, available_at = clock_timestamp() + $4::interval,
     worker = '', lease_expires_at = NULL WHERE task_id = $1 AND worker = $2"""
+# An incident's row needs this lock; taken before the task's, in the order in which steps are saved.
+KEEP_INSTANCE = "SELECT FROM process_instances WHERE instance_id = $1 FOR KEY SHARE"
 RELEASE = """UPDATE waiting_tasks SET worker = '', lease_expires_at = NULL
     WHERE task_id = $1 AND worker = $2"""
 RETRY = """WITH closed AS (DELETE FROM incidents WHERE incident_id = $3)
@@ -80,6 +82,8 @@ class PostgresProcessTasks:
         incident: EngineIncident | None,
     ) -> None:
         async with self._database.transaction() as connection:
+            if incident is not None:
+                await connection.execute(KEEP_INSTANCE, incident.instance_id)
             failed = await connection.execute(FAIL, task_id, worker, retries, retry_after)
             if failed == "UPDATE 1":
                 if incident is not None:

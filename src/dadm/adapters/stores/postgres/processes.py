@@ -63,7 +63,8 @@ class PostgresProcessStore(PostgresProcessTasks):
 
     async def add_definitions(self, stored: Sequence[StoredDefinition]) -> None:
         async with self._database.transaction() as connection:
-            for new in stored:
+            # In one order, so that programs which deploy the same never wait for each other.
+            for new in sorted(stored, key=lambda one: one.definition.definition_id):
                 known = new.definition
                 try:
                     await connection.execute(
