@@ -62,7 +62,7 @@ async def test_an_answer_found_by_looking_leaves_a_row(given: StoreUnderTest) ->
     await given.ready()
     first = await given.submit()
     await given.store.replan(
-        first.lease, first.turn.ref, error_code="busy", error_message="429", keep_lease=True
+        first.lease, first.attempt.ref, error_code="busy", error_message="429", keep_lease=True
     )
     taken = await given.store.submit(first.lease, first.turn.ref, submission())
 
@@ -81,7 +81,7 @@ async def test_decisions_repeated_under_one_fence_leave_one_row(given: StoreUnde
     lease, turn = taken.lease, taken.turn.ref
     for _ in range(2):
         await given.store.replan(
-            lease, turn, error_code="busy", error_message="429", keep_lease=True
+            lease, taken.attempt.ref, error_code="busy", error_message="429", keep_lease=True
         )
     await given.store.submit(lease, turn, submission())
     for _ in range(2):

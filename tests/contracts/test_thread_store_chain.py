@@ -75,7 +75,7 @@ async def test_a_turn_that_is_asked_again_is_chained_with_what_was_answered(
     await given.ready()
     taken = await given.submit(prompt="First wording?")
     await given.store.replan(
-        taken.lease, taken.turn.ref, error_code="x", error_message="y", keep_lease=False
+        taken.lease, taken.attempt.ref, error_code="x", error_message="y", keep_lease=False
     )
 
     settled = await given.complete(prompt="Second wording?")

@@ -40,9 +40,11 @@ async def with_a_past(given: StoreUnderTest) -> Lease:
     await given.store.release(holder.lease)
     for task in ("t2", "t3"):
         claim = granted(await given.store.claim(request(task)))
-        await given.store.submit(claim.lease, claim.turn.ref, submission(after=1, generation=2))
+        asked = await given.store.submit(
+            claim.lease, claim.turn.ref, submission(after=1, generation=2)
+        )
         await given.store.replan(
-            claim.lease, claim.turn.ref, error_code="x", error_message="y", keep_lease=False
+            asked.lease, asked.attempt.ref, error_code="x", error_message="y", keep_lease=False
         )
     return await known(given, holder.thread.ref)
 
@@ -149,7 +151,7 @@ async def test_the_names_of_all_runs_are_given_by_generation(given: StoreUnderTe
         first = await given.submit(f"t{number}")
         await given.store.note_response(first.attempt.ref, f"resp_{number}a")
         await given.store.replan(
-            first.lease, first.turn.ref, error_code="x", error_message="y", keep_lease=True
+            first.lease, first.attempt.ref, error_code="x", error_message="y", keep_lease=True
         )
         taken = await given.store.submit(
             first.lease, first.turn.ref, submission(after=number - 1, generation=1)

@@ -256,7 +256,7 @@ async def test_a_decision_under_a_lost_lease_changes_nothing(given: StoreUnderTe
     with pytest.raises(ThreadConflict):
         await given.store.set_aside(taken.lease, taken.turn.ref, **note)
     with pytest.raises(ThreadConflict):
-        await given.store.replan(taken.lease, taken.turn.ref, **note, keep_lease=True)
+        await given.store.replan(taken.lease, taken.attempt.ref, **note, keep_lease=True)
     with pytest.raises(ThreadConflict):
         await given.store.make_live(taken.lease, 1)
     with pytest.raises(ThreadConflict):

@@ -192,9 +192,27 @@ async def test_the_same_settlement_again_gives_the_same_turn(given: StoreUnderTe
     assert (await given.thread()).usage == usage
 
 
+async def test_replanning_that_arrives_late_is_not_taken_for_one_of_the_next_attempt(
+    given: StoreUnderTest,
+) -> None:
+    await given.ready()
+    first = await given.submit("t1")
+    note = {"error_code": "busy", "error_message": "429"}
+    await given.store.replan(first.lease, first.attempt.ref, **note, keep_lease=True)
+    second = await given.store.submit(first.lease, first.turn.ref, submission())
+
+    with pytest.raises(ThreadConflict):
+        await given.store.replan(first.lease, first.attempt.ref, **note, keep_lease=True)
+
+    assert await given.turn(first.turn.ref) == second.turn
+    settled = await given.store.settle(first.lease, first.turn.ref, answer("Ada."))
+    assert settled.attempts == 2
+
+
 async def test_a_settled_turn_never_changes(given: StoreUnderTest) -> None:
     await given.ready()
     settled = await given.complete(text="First.")
+    (attempt,) = await given.store.attempts(settled.ref)
     holder = await given.lease()
 
     with pytest.raises(ThreadConflict):
@@ -203,7 +221,7 @@ async def test_a_settled_turn_never_changes(given: StoreUnderTest) -> None:
         await given.store.settle(holder.lease, settled.ref, refusal())
     with pytest.raises(ThreadConflict):
         await given.store.replan(
-            holder.lease, settled.ref, error_code="x", error_message="y", keep_lease=True
+            holder.lease, attempt.ref, error_code="x", error_message="y", keep_lease=True
         )
     with pytest.raises(ThreadConflict):
         await given.store.set_aside(holder.lease, settled.ref, error_code="x", error_message="y")
@@ -302,7 +320,7 @@ async def test_a_turn_proven_not_applied_is_planned_again_and_its_sequence_is_fr
     for _ in range(2):
         await given.store.replan(
             taken.lease,
-            taken.turn.ref,
+            taken.attempt.ref,
             error_code="backend_unavailable",
             error_message="429",
             keep_lease=True,
@@ -331,13 +349,13 @@ async def test_a_turn_planned_again_without_its_lease_gives_up_its_place(
     assert isinstance(waiting, Queued)
     for _ in range(2):
         await given.store.replan(
-            taken.lease, taken.turn.ref, error_code="x", error_message="y", keep_lease=False
+            taken.lease, taken.attempt.ref, error_code="x", error_message="y", keep_lease=False
         )
 
     other = granted(await given.store.claim(request("t2")))
 
     await given.store.replan(
-        taken.lease, taken.turn.ref, error_code="x", error_message="y", keep_lease=False
+        taken.lease, taken.attempt.ref, error_code="x", error_message="y", keep_lease=False
     )
     assert await given.store.extend(other.lease, lease_seconds=LONG)
     again = await given.store.claim(request("t1", owner="second"))
@@ -350,7 +368,7 @@ async def test_a_turn_planned_again_under_its_lease_keeps_its_place(given: Store
     taken = await given.submit("t1")
     await given.store.claim(request("t2"))
     await given.store.replan(
-        taken.lease, taken.turn.ref, error_code="x", error_message="y", keep_lease=True
+        taken.lease, taken.attempt.ref, error_code="x", error_message="y", keep_lease=True
     )
     await given.store.release(taken.lease)
 
@@ -441,11 +459,11 @@ async def test_a_repeated_replan_takes_nothing_from_the_next_holder(given: Store
     await given.ready()
     first = await given.submit("t1")
     note = {"error_code": "x", "error_message": "y"}
-    await given.store.replan(first.lease, first.turn.ref, **note, keep_lease=True)
+    await given.store.replan(first.lease, first.attempt.ref, **note, keep_lease=True)
     await given.store.extend(first.lease, lease_seconds=AT_ONCE)
     second = granted(await given.store.claim(request("t1", owner="second")))
 
-    await given.store.replan(first.lease, first.turn.ref, **note, keep_lease=False)
+    await given.store.replan(first.lease, first.attempt.ref, **note, keep_lease=False)
 
     waiting = await given.store.claim(request("t2"))
     assert isinstance(waiting, Queued)

@@ -272,11 +272,11 @@ class StoresCompared(RuleBasedStateMachine):
     settle = has("turns")(has("leases")(ending()(end)))
     settle_more = has("turns")(has("leases")(ending()(end)))
 
-    @has("turns")
+    @has("attempts")
     @has("leases")
-    @rule(lease=PICKS, turn=PICKS, keeps=FLAGS)
-    def replan(self, lease: int, turn: int, keeps: bool) -> None:
-        held, asked = picked(self.leases, lease), picked(self.turns, turn)
+    @rule(lease=PICKS, attempt=PICKS, keeps=FLAGS)
+    def replan(self, lease: int, attempt: int, keeps: bool) -> None:
+        held, asked = picked(self.leases, lease), picked(self.attempts, attempt)
         for _ in range(2):
             self.both(
                 lambda store, at: store.replan(

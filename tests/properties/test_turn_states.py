@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from dadm.adapters.stores.memory import MemoryStore
 from dadm.domain.errors import RequestError, ThreadConflict
 from dadm.domain.thread import NO_USAGE, BackendIdentity, ConversationId, GenerationReason
-from dadm.domain.turn import LEGAL_CHANGES, Refusal, Turn, TurnState
+from dadm.domain.turn import LEGAL_CHANGES, AttemptRef, Refusal, Turn, TurnRef, TurnState
 from dadm.ports.store_values import (
     AnswerSettlement,
     ClaimRequest,
@@ -144,11 +144,13 @@ class TurnStates(RuleBasedStateMachine):
     @precondition(has_turns)
     @rule(held=st.data(), keep=st.booleans())
     def replan(self, *, held: st.DataObject, keep: bool) -> None:
-        self.decide(
-            held,
-            lambda lease, turn: self.store.replan(
-                lease, turn, error_code="lost", error_message="?", keep_lease=keep
-            ),
+        self.decide(held, lambda lease, turn: self.replan_latest(lease, turn, keep=keep))
+
+    async def replan_latest(self, lease: Lease, turn: TurnRef, *, keep: bool) -> None:
+        attempts = await self.store.attempts(turn)
+        latest = attempts[-1].ref if attempts else AttemptRef(0)
+        await self.store.replan(
+            lease, latest, error_code="lost", error_message="?", keep_lease=keep
         )
 
     @rule(task=TASKS)

@@ -180,7 +180,7 @@ class Asking:
         """Plan the turn again, proven not applied, on a new conversation."""
         await self._store.replan(
             held.lease,
-            held.turn.ref,
+            held.attempt.ref,
             error_code=f"conversation_{reason.value}",
             error_message="Not applied; the thread gets a new conversation.",
             keep_lease=True,
@@ -258,7 +258,7 @@ class Asking:
             raise error
         await self._store.replan(
             held.lease,
-            held.turn.ref,
+            held.attempt.ref,
             error_code=error.code,
             error_message=error.message,
             keep_lease=True,

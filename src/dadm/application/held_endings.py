@@ -60,7 +60,7 @@ class HeldEndings:
         """Leave a turn planned, proven not applied; its place in the line is given up."""
         await self._store.replan(
             held.lease,
-            held.turn.ref,
+            held.attempt.ref,
             error_code=error.code,
             error_message=error.message,
             keep_lease=False,

@@ -275,7 +275,7 @@ class Recovery:
     async def _ask_again(self, at: "_At", why: str, opening: Opening | None = None) -> ToBeAsked:
         await self._store.replan(
             at.lease,
-            at.found.turn.ref,
+            at.found.attempt.ref,
             error_code="not_applied",
             error_message=f"Asked again: {why}.",
             keep_lease=True,

@@ -163,11 +163,12 @@ class TurnResolving:
         return Resolved(turn=settled, retired=retired)
 
     async def _resubmit(self, granted: ThreadGranted, turn: Turn) -> Resolved:
+        latest = (await self._store.attempts(turn.ref))[-1]
         retired = await self._leave(granted, turn)
         await self._note(turn, "asked again by a person")
         await self._store.replan(
             granted.lease,
-            turn.ref,
+            latest.ref,
             error_code=RESUBMITTED,
             error_message="A person had it asked again.",
             keep_lease=False,

@@ -118,13 +118,16 @@ class Turns(Protocol):
     async def replan(
         self,
         lease: Lease,
-        turn: TurnRef,
+        attempt: AttemptRef,
         *,
         error_code: str,
         error_message: str,
         keep_lease: bool,
     ) -> None:
-        """Take an open turn back to planned: its request was proven not applied.
+        """Take an open turn back to planned: this attempt's request was proven not applied.
+
+        A lease may outlast several attempts, so that a call which arrives late must not be taken
+        for one about the latest.
 
         Its sequence is free again. The ticket stays if the lease is kept; otherwise the delivery
         goes back to its caller, and the place in the line is given up with the lease.

@@ -147,13 +147,18 @@ class MemoryEndings:
     async def replan(
         self,
         lease: Lease,
-        turn: TurnRef,
+        attempt: AttemptRef,
         *,
         error_code: str,
         error_message: str,
         keep_lease: bool,
     ) -> None:
+        turn = self._records.attempts.get(attempt)
+        if turn is None:
+            raise ThreadConflict
         record = self._records.turn_of(lease, turn)
+        if record.attempts[-1].ref != attempt:
+            raise ThreadConflict
         if not (record.turn.state is TurnState.PLANNED and record.fence == lease.fence):
             thread = self._records.leased(lease)
             if not record.turn.state.is_open:

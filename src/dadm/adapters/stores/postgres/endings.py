@@ -21,7 +21,7 @@ NOTE_RESPONSE = """INSERT INTO responses (turn, number, response_id)
     ON CONFLICT DO NOTHING"""
 SETTLE = "SELECT * FROM settle_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 SET_ASIDE = "SELECT set_aside_1($1, $2, $3, $4, $5, $6)"
-REPLAN = "SELECT replan_2($1, $2, $3, $4, $5, $6, $7)"
+REPLAN = "SELECT replan_2($1, $2, $3, $4, $5, $6, $7, $8)"
 REPORT = """UPDATE turns SET reported = true
     WHERE scope = (SELECT id FROM scopes WHERE engine = $1 AND tenant = $2 AND name = $3)
       AND task_id = $4 AND settled_at IS NOT NULL AND NOT reported"""
@@ -63,15 +63,16 @@ class PostgresEndings:
     async def replan(
         self,
         lease: Lease,
-        turn: TurnRef,
+        attempt: AttemptRef,
         *,
         error_code: str,
         error_message: str,
         keep_lease: bool,
     ) -> None:
         error = (error_code, storable(error_message))
+        of = turn_and_number(attempt)
         await self._database.execute(
-            REPLAN, lease.thread, lease.owner, lease.fence, turn, *error, keep_lease
+            REPLAN, lease.thread, lease.owner, lease.fence, *of, *error, keep_lease
         )
 
     async def mark_reported(self, turn: TurnKey) -> None:

@@ -96,7 +96,7 @@ class SqliteEndings:
     async def replan(
         self,
         lease: Lease,
-        turn: TurnRef,
+        attempt: AttemptRef,
         *,
         error_code: str,
         error_message: str,
@@ -104,7 +104,7 @@ class SqliteEndings:
     ) -> None:
         error = (error_code, storable(error_message))
         await self._database.write(
-            lambda connection: replan(connection, lease, turn, error, keep_lease=keep_lease)
+            lambda connection: replan(connection, lease, attempt, error, keep_lease=keep_lease)
         )
 
     async def mark_reported(self, turn: TurnKey) -> None:
@@ -236,13 +236,17 @@ def set_aside(
 def replan(
     connection: sqlite3.Connection,
     lease: Lease,
-    ref: TurnRef,
+    attempt: AttemptRef,
     error: tuple[str, str],
     *,
     keep_lease: bool,
 ) -> None:
     """Take an open turn back to planned; without its lease it gives up its place too."""
+    turn, number = turn_and_number(attempt)
+    ref = TurnRef(turn)
     standing = turn_of_lease(connection, lease, ref)
+    if standing.turn.attempts != number:
+        raise ThreadConflict
     if not (standing.turn.state is TurnState.PLANNED and standing.fence == lease.fence):
         check_lease(connection, lease)
         if not standing.turn.state.is_open:

@@ -1,6 +1,8 @@
 -- Takes an open turn back to planned; without its lease it gives up its place in the line too.
+-- Only about its latest attempt: a call may arrive late, while the lease is still held.
 CREATE FUNCTION replan_2(
-    _thread_id bigint, _owner text, _fence bigint, _turn_id bigint, _code text, _message text,
+    _thread_id bigint, _owner text, _fence bigint, _turn_id bigint, _attempt bigint,
+    _code text, _message text,
     _keeps boolean
 ) RETURNS void LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -13,6 +15,9 @@ BEGIN
     SELECT u.* INTO _turn FROM turns u WHERE u.id = _turn_id AND u.thread = _thread_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'DM001', MESSAGE = 'no such turn on the thread';
+    END IF;
+    IF _turn.attempts <> _attempt THEN
+        RAISE EXCEPTION USING ERRCODE = 'DM001', MESSAGE = 'the turn was asked again since';
     END IF;
     IF NOT (_turn.state = 'planned' AND _turn.fence = _fence) THEN
         IF NOT _stands OR _turn.state NOT IN ('submitted', 'unknown') THEN
