@@ -24,6 +24,7 @@ from dadm.adapters.simulators.openai.errors import ApiError
 from dadm.adapters.simulators.openai.faults import Moment, NoFaults, Phase
 from dadm.adapters.simulators.openai.ledger import ModelCall
 from dadm.adapters.simulators.openai.requests import ResponseRequest
+from dadm.adapters.simulators.openai.state import StoredResponse
 from dadm.adapters.simulators.openai.wire import Call, JsonObject, JsonReply, Reply
 from dadm.ports.probe import Finding
 from tests.adapters.backends.under_test import BASE_URL, KEY
@@ -46,6 +47,8 @@ class TakingTime(NoFaults):
         self.simulated: SimulatedOpenAI | None = None
         self.calls: list[Call] = []
         self._came = asyncio.Event()
+        # A response that is forgotten, or goes on unseen, is not in the state any more.
+        self._runs: dict[str, StoredResponse | None] = {}
         self._paused: dict[str, tuple[int, asyncio.Event]] = {}
 
     async def around(self, call: Call, perform: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -64,7 +67,10 @@ class TakingTime(NoFaults):
 
     async def during(self, moment: Moment) -> None:
         assert self.simulated is not None
-        run = self.simulated.state.responses[moment.response_id]
+        run = self._runs.setdefault(
+            moment.response_id, self.simulated.state.responses.get(moment.response_id)
+        )
+        assert run is not None
         is_long = run.request.max_output_tokens == LONG_TOKENS
         has_spoken = run.events.last_type == "response.output_text.delta"
         if moment.phase is Phase.SPEAKING and is_long and has_spoken:

@@ -51,7 +51,8 @@ SEEN_OTHERWISE = {
     # A time that is over at once looks like a stream that ends with its response.
     "reattach_seconds=0": ("reattach_after_end", "no"),
     "azure_error_bodies=true": ("missing_conversation", "as_azure"),
-    # Nobody was told the id of such a response, by which the two could be told apart.
+    # Nobody was told the id of such a response, by which these could be told apart.
+    "unstreamed_disconnect=goes_on_unseen": ("unstreamed_disconnect", "goes_on"),
     "unstreamed_disconnect=cancelled": ("unstreamed_disconnect", "stopped"),
     "unstreamed_disconnect=forgotten": ("unstreamed_disconnect", "stopped"),
     # A response that failed has no output.
@@ -83,10 +84,15 @@ async def test_the_answer_follows_the_switch(variant: str) -> None:
     async with probed(VARIANTS[variant]) as given:
         (finding,) = await given.findings(question)
 
-    assert USUAL[question] != answer
     assert finding.answer == answer, finding.evidence
     assert finding.decides
     assert "not foreseen" not in finding.decides
+
+
+def test_every_switch_but_one_changes_what_the_probe_says() -> None:
+    unchanged = [each for each in VARIANTS if USUAL[seen(each)[0]] == seen(each)[1]]
+
+    assert unchanged == ["unstreamed_disconnect=goes_on_unseen"]
 
 
 async def test_nothing_is_left_but_what_is_told() -> None:
@@ -234,12 +240,40 @@ async def test_nothing_is_left_when_it_is_interrupted() -> None:
         assert given.probe.left_behind == ()
 
 
-async def test_too_many_requests_are_waited_out() -> None:
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [
+        ("/conversations", "update_merges_metadata"),
+        ("/responses", "idempotency_key_honoured"),
+        ("/responses", "locked_while_running"),
+        ("/responses", "reattach_after_end"),
+    ],
+)
+async def test_too_many_requests_are_waited_out(path: str, question: str) -> None:
     slow = ApiError("Slow down.", status=429, headers={"retry-after-ms": "1"})
-    async with probed(faults=Refusing("POST", "/conversations", slow, times=2)) as given:
-        (finding,) = await given.findings("update_merges_metadata")
+    async with probed(faults=Refusing("POST", path, slow, times=2)) as given:
+        (finding,) = await given.findings(question)
 
-    assert finding.answer == "no"
+    assert finding.answer == USUAL[question]
+
+
+async def test_a_used_up_quota_is_not_waited_for() -> None:
+    empty = ApiError("You exceeded your quota.", status=429, code="insufficient_quota")
+    async with probed(faults=Refusing("POST", "/responses", empty)) as given:
+        (finding,) = await given.findings("locked_while_running")
+
+    assert not finding.is_answered
+    assert "quota" in finding.evidence
+
+
+async def test_a_server_without_background_leaves_what_needs_it_open() -> None:
+    no_background = ApiError("No background here.", param="background")
+    refusing = Refusing("POST", "/responses", no_background, holding='"background": true')
+    async with probed(faults=refusing) as given:
+        findings = await given.findings("reattach_after_end", "streamed_disconnect")
+
+    assert [found.answer for found in findings] == ["", "forgotten"]
+    assert "No background here." in findings[0].evidence
 
 
 class Stubborn(NoFaults):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 
@@ -17,6 +17,8 @@ from dadm.adapters.backends.openai_probe_terms import NotAnswered, Observed, Pac
 from dadm.adapters.backends.openai_probe_traces import UNDER_WAY, ProbeTraces, first_of
 from dadm.domain.errors import BackendUnavailable
 from dadm.domain.thread import ConversationId
+
+AnyT = TypeVar("AnyT")
 
 SHORT = "Say yes."
 LONG = (
@@ -123,8 +125,8 @@ class ProbeGround:
         self, request: Json, *, until_it_speaks: bool
     ) -> tuple[openai.AsyncStream[Any], str]:
         response_id = ""
+        stream = await self._stream(request)
         with self.errors.at_boundary():
-            stream = await self.client.responses.create(**request, stream=True)
             async for event in stream:
                 response_id = self._named(event) or response_id
                 is_speaking = event.type == "response.output_text.delta"
@@ -145,11 +147,18 @@ class ProbeGround:
     async def _streamed(self, conversation_id: str) -> str:
         request = self.request(conversation_id, SHORT, background=True)
         response_id = ""
-        with self.errors.at_boundary():
-            async with await self.client.responses.create(**request, stream=True) as stream:
+        async with await self._stream(request) as stream:
+            with self.errors.at_boundary():
                 async for event in stream:
                     response_id = self._named(event) or response_id
         return response_id
+
+    async def _stream(self, request: Json) -> openai.AsyncStream[Any]:
+        try:
+            return await self._sent(lambda: self.client.responses.create(**request, stream=True))
+        except openai.APIStatusError as error:
+            told = self._refusal(error).told
+            raise NotAnswered(f"A streamed response was refused: {told}") from error
 
     def request(self, conversation_id: str | None, text: Any, **more: Any) -> dict[str, Any]:
         """Build the arguments of a response; `text` may be items, or None for no input."""
@@ -175,12 +184,16 @@ class ProbeGround:
         Raises:
             BackendError: Neither reply nor refusal.
         """
+        try:
+            return read_object(await self._sent(call), service=self.errors.service)
+        except openai.APIStatusError as error:
+            return self._refusal(error)
+
+    async def _sent(self, call: Callable[[], Awaitable[AnyT]]) -> AnyT:
         while True:
             try:
                 with self.errors.at_boundary(but=_is_refusal):
-                    return read_object(await call(), service=self.errors.service)
-            except openai.APIStatusError as error:
-                return self._refusal(error)
+                    return await call()
             except BackendUnavailable as error:
                 if not isinstance(error.__cause__, openai.RateLimitError):
                     raise
@@ -244,10 +257,9 @@ class ProbeGround:
             NotAnswered: There was no event.
         """
         try:
-            with self.errors.at_boundary(but=_is_refusal):
-                stream = await self.client.responses.retrieve(
-                    response_id, stream=True, starting_after=0
-                )
+            stream = await self._sent(
+                lambda: self.client.responses.retrieve(response_id, stream=True, starting_after=0)
+            )
         except openai.APIStatusError as error:
             return self._refusal(error)
         async with stream:

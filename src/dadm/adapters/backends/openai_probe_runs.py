@@ -129,8 +129,8 @@ async def _left(ground: ProbeGround, *, background: bool) -> Observed:
     response = await ground.ended(run)
     if response is None:
         if await _came(ground, on):
-            evidence = "the response was not found at first, and its items came"
-            return Observed(answer="goes_on", evidence=evidence)
+            evidence = "the response is not found, and its items came"
+            return Observed(answer="goes_on_unseen", evidence=evidence)
         evidence = "the response is not found, and no items came before the conversation was free"
         return Observed(answer="forgotten", evidence=evidence)
     status = str(response.get("status"))
@@ -241,6 +241,7 @@ QUESTIONS = (
         runs=1,
         decides={
             "goes_on": KEEP_BACKGROUND,
+            "goes_on_unseen": "DADM_OPENAI__BACKGROUND=true saves nothing: DADM looks and waits",
             "cancelled": "DADM_OPENAI__BACKGROUND=true saves nothing: what is cut off is asked again",
             "forgotten": "DADM_OPENAI__BACKGROUND=true saves nothing: what is cut off is asked again",
         },
@@ -253,6 +254,7 @@ QUESTIONS = (
         runs=2,
         decides={
             "goes_on": "DADM_OPENAI__BACKGROUND=false would lose nothing",
+            "goes_on_unseen": KEEP_BACKGROUND,
             "cancelled": KEEP_BACKGROUND,
             "forgotten": KEEP_BACKGROUND,
         },
