@@ -1,5 +1,6 @@
 """Asking: from a submitted turn to a settled one, whatever the backend answers."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from dadm.domain.errors import (
     ConversationTooLong,
     OutcomeUnknown,
     RequestError,
+    ShuttingDown,
     TaskGone,
 )
 from dadm.domain.thread import GenerationReason
@@ -76,6 +78,11 @@ class Asking:
         self._clock = world.clock
         self._limits = world.limits
         self._back_off = world.back_off
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Let no turn wait any longer to be asked again."""
+        self._closing.set()
 
     async def ask(self, held: Held) -> TurnResult:
         """Bring the submitted turn to its end and release the thread.
@@ -84,9 +91,13 @@ class Asking:
             BackendError: There is no answer yet; the turn is planned again or unknown, and the
                 thread is free.
             TaskGone: The task disappeared before it had an answer; likewise.
+            ShuttingDown: This replica lets nothing wait any more; likewise.
             StoreError: The store did not take part, or the lease was lost.
         """
         tries = _Tries()
+        if held.delivery.withdrawal.is_withdrawn:
+            await self._endings.plan_again(held, TaskGone())
+            raise TaskGone
         while True:
             step = await self._ask_once(held, tries)
             if isinstance(step, TurnResult):
@@ -267,9 +278,21 @@ class Asking:
         return ToBeAsked(opening=None)
 
     async def _pause(self, held: Held, error: BackendError, seconds: float, tries: _Tries) -> None:
+        """Wait, the thread held and the turn planned.
+
+        Raises:
+            ShuttingDown: There is no more waiting here; the thread is free.
+        """
         self._news.delayed(held, error, seconds)
         tries.paused_seconds += seconds
-        await self._clock.sleep(seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+        leaving = ShuttingDown()
+        await self._endings.give_back(held, leaving)
+        raise leaving
 
     async def _submit_again(self, held: Held, step: ToBeAsked) -> Held:
         standing = await self._store.look_up(held.delivery.thread, held.turn.key)

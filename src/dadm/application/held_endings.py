@@ -4,7 +4,7 @@ from dadm.application.held import Held, TurnResult
 from dadm.application.recovery import Ended, Recovery
 from dadm.application.turn_news import TurnNews
 from dadm.application.world import World
-from dadm.domain.errors import BackendError, BackendRefused, DadmError
+from dadm.domain.errors import BackendRefused, DadmError
 from dadm.domain.turn import Refusal, Turn
 from dadm.ports.backend import Answered, CutShort
 from dadm.ports.store_values import AnswerSettlement, RefusalSettlement
@@ -56,7 +56,7 @@ class HeldEndings:
         now = self._clock.monotonic()
         self._news.completed(held, turn, begun_at=now, answered_at=now)
 
-    async def plan_again(self, held: Held, error: BackendError) -> None:
+    async def plan_again(self, held: Held, error: DadmError) -> None:
         """Leave a turn planned, proven not applied; its place in the line is given up."""
         await self._store.replan(
             held.lease,

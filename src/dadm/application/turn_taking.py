@@ -81,8 +81,9 @@ class TurnTaking:
         await self._queue.keep_tickets()
 
     def close(self) -> None:
-        """Begin no more turns; those that hold their threads go on."""
+        """Begin no more turns; those whose model is being asked go on."""
         self._queue.close()
+        self._asking.close()
 
     async def take(
         self, task: ServiceTask, assistant: Assistant, withdrawal: Withdrawal

@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
-from dadm.domain.errors import ShuttingDown, StoreMisconfigured
+from dadm.domain.errors import BackendUnavailable, ShuttingDown, StoreMisconfigured
 from dadm.domain.turn import TurnState
 from tests.builders import make_task
 from tests.unit.application.stage import LIMITS, Stage, settled
@@ -196,3 +197,19 @@ async def test_store_that_cannot_be_used_stops_the_manager_and_not_in_silence(
     assert raised.group_contains(StoreMisconfigured)
     assert (await stage.turn()).state is TurnState.SUBMITTED
     assert manager.in_flight_count == 0
+
+
+async def test_draining_sends_away_at_once_what_waits_for_its_backend(stage: Stage) -> None:
+    patient = replace(LIMITS, patience_seconds=60.0)
+    one, other = await stage.replica(limits=patient), await stage.replica()
+    stage.backend.fail_turn(BackendUnavailable(retry_after=timedelta(seconds=50)))
+    asking = stage.begin(one.ask("t1"))
+    await asyncio.sleep(1)
+    begun_at = seconds()
+
+    assert await one.manager.drain(seconds=30) == 0
+
+    with pytest.raises(ShuttingDown):
+        await asking
+    assert (await other.ask("t1")).recommendation == "ok"
+    assert seconds() - begun_at < 1, "its thread is free"

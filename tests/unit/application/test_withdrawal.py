@@ -178,3 +178,19 @@ async def test_task_withdrawn_between_two_attempts_is_not_asked_again(stage: Sta
     assert not stage.asked
     assert (await stage.turn()).state is TurnState.PLANNED
     assert (await replica.ask("t2")).sequence == 1
+
+
+async def test_task_withdrawn_while_it_was_claimed_is_not_asked(stage: Stage) -> None:
+    replica = await stage.replica()
+    await replica.ask("t0")
+    arrived, let_go = replica.store.hold_next("claim")
+    asking = stage.begin(replica.ask("t1"))
+    await arrived.wait()
+
+    await replica.manager.withdraw_task(make_task("t1"))
+    let_go.set()
+
+    with pytest.raises(TaskGone):
+        await asking
+    assert stage.asked == ["What about t0?"]
+    assert (await replica.ask("t2")).sequence == 2
