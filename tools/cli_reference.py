@@ -24,16 +24,16 @@ INTRODUCTION = """\
 print data print tables for people, plain columns where the output is no terminal, and with
 `--json` documents whose field names stay as they are. What goes wrong is told in one line on
 standard error that says what to do. Settings come from [variables](settings.md); an option that
-names one stands in for it. `start`, `deploy` and the others below that work on processes may run
-beside `dadm run`, on the same database. `dadm --install-completion` lets your shell complete all
-this.
+names one stands in for it. `start`, `deploy` and the others below that work on processes, threads or
+turns may run beside `dadm run`, on the same database. `dadm --install-completion` lets your shell
+complete all this.
 
 ## Exit codes
 
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | ended from outside, or a fault in DADM itself, which is told with its trace |
+| 1 | `threads verify` found something wrong; else ended from outside, or a fault in DADM itself, which is told with its trace |
 """
 
 KINDS = {int: "number", str: "text", Path: "path"}

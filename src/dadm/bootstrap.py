@@ -34,7 +34,6 @@ from dadm.settings import Settings, turn_limits
 if TYPE_CHECKING:
     from dadm.adapters.backends.local_model import LocalModel
     from dadm.adapters.engines.embedded import EmbeddedEngine
-    from dadm.telemetry import Scrubber
 
 CLOCK = SystemClock()
 IDENTIFIERS = RandomIdentifiers()
@@ -222,6 +221,25 @@ class AssistantSide:
     backends: ReachableBackends
 
 
+def world_of(
+    settings: Settings,
+    store: ThreadStore,
+    backends: ReachableBackends,
+    assistants: AssistantCatalogue,
+    observer: Observer,
+) -> World:
+    """Put together what turns are taken in, and threads cared for."""
+    return World(
+        store=armed(settings.failpoint, "store", store),
+        backends=backends,
+        assistants=assistants,
+        observer=observer,
+        clock=CLOCK,
+        identifiers=IDENTIFIERS,
+        limits=turn_limits(settings.turns),
+    )
+
+
 @asynccontextmanager
 async def open_assistant_side(
     settings: Settings, store: ThreadStore, observer: Observer
@@ -235,15 +253,7 @@ async def open_assistant_side(
     catalogue = read_assistants(settings)
     async with reachable_backends(settings) as backends:
         armed(settings.failpoint, "backend", backends.default)
-        world = World(
-            store=armed(settings.failpoint, "store", store),
-            backends=backends,
-            assistants=catalogue,
-            observer=observer,
-            clock=CLOCK,
-            identifiers=IDENTIFIERS,
-            limits=turn_limits(settings.turns),
-        )
+        world = world_of(settings, store, backends, catalogue, observer)
         async with NameBasedAssistantManager(world) as manager:
             yield AssistantSide(manager=manager, catalogue=catalogue, backends=backends)
 
@@ -336,12 +346,3 @@ async def open_simulated_openai(
         except ValueError as error:
             raise SettingsError(str(error)) from error
         yield app
-
-
-def start_logging(settings: Settings, *, more_secrets: Sequence[str] = ()) -> "Scrubber":
-    """Render log records as the settings say, without the secrets in them."""
-    from dadm.telemetry import Scrubber, configure_logging
-
-    scrubber = Scrubber((*settings.secrets, *more_secrets))
-    configure_logging(level=settings.log.level, style=settings.log.format, scrubber=scrubber)
-    return scrubber

@@ -247,7 +247,7 @@ class ThreadVerifying:
         if kinds[FindingKind.CONVERSATION_LOST]:
             reason = GenerationReason.LOST
         if kinds[FindingKind.FOREIGN_MESSAGE]:
-            detail = f"{kinds[FindingKind.FOREIGN_MESSAGE]} messages, left behind"
+            detail = f"foreign messages: {kinds[FindingKind.FOREIGN_MESSAGE]}, left behind"
             await self._store.note(
                 granted.thread.ref, None, AuditAction.FOREIGN_ITEMS, detail=detail
             )

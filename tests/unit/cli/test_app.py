@@ -33,7 +33,9 @@ def test_there_is_every_command_that_the_documents_name() -> None:
         *("demo", "run", "serve", "work", "simulate-openai", "deploy", "start", "message"),
         *("instances list", "instances show", "instances cancel"),
         *("tasks list", "tasks complete", "incidents list", "incidents retry"),
-        *("threads list", "threads show", "assistants list", "assistants check"),
+        *("threads list", "threads show", "threads verify", "threads rebuild"),
+        *("threads erase", "threads audit", "turns list", "turns show", "turns resolve"),
+        *("assistants list", "assistants check"),
         *("check", "probe", "version"),
     }
 

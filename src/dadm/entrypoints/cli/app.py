@@ -19,7 +19,11 @@ from dadm.entrypoints.cli import (
     processes,
     service_commands,
     tasks,
+    thread_care,
+    thread_erasing,
+    thread_verifying,
     threads,
+    turns,
 )
 from dadm.entrypoints.cli.announcing import version
 from dadm.entrypoints.cli.demo.command import demo
@@ -88,9 +92,33 @@ def _add_groups(app: typer.Typer) -> None:
     group = _group(app, "incidents", "What stopped instances and waits for a person.", PROCESSES)
     _add(group, "list", incidents.list_incidents, "dadm incidents list")
     _add(group, "retry", incidents.retry_incident, "dadm incidents retry ID -v budget=40000")
-    group = _group(app, "threads", "Whose conversations there are.", LOOKING)
+    group = _group(app, "threads", "Whose conversations there are, and care for them.", LOOKING)
     _add(group, "list", threads.list_threads, "dadm threads list --instance ID")
     _add(group, "show", threads.show_thread, "dadm threads show ID --last 3")
+    _add(
+        group,
+        "verify",
+        thread_verifying.verify_threads,
+        "dadm threads verify",
+        "dadm threads verify --remote --instance ID",
+        "dadm threads verify ID --repair",
+    )
+    _add(group, "rebuild", thread_care.rebuild_thread, "dadm threads rebuild ID")
+    _add(group, "erase", thread_erasing.erase_thread, "dadm threads erase ID --yes --json")
+    _add(group, "audit", thread_care.audit_thread, "dadm threads audit ID")
+    group = _group(
+        app, "turns", "Tasks' questions and answers, and what waits for a person.", LOOKING
+    )
+    _add(group, "list", turns.list_turns, "dadm turns list --state unknown")
+    _add(group, "show", turns.show_turn, "dadm turns show TURN")
+    _add(
+        group,
+        "resolve",
+        turns.resolve_turn,
+        "dadm turns resolve TURN --as answered",
+        "dadm turns resolve TURN --as answered --answer-file answer.txt",
+        "dadm turns resolve TURN --as abandoned --reason 'The offer was withdrawn.'",
+    )
     group = _group(app, "assistants", "The named roles that answer.", LOOKING)
     _add(group, "list", assistants.list_assistants, "dadm assistants list")
     _add(group, "check", assistants.check_assistants, "dadm assistants check ./assistants")

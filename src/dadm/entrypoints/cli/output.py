@@ -35,6 +35,11 @@ def shown(value: object) -> str:
     return " ".join(shown_text(text).split())
 
 
+def counted(count: int, what: str) -> str:
+    """Give a count with its noun, which takes an s for several."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def print_json(document: Any) -> None:
     """Print a document as programs read it; beyond ASCII only where the output can carry it."""
     is_narrow = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"

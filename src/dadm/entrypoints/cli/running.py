@@ -62,8 +62,6 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
         DadmError: As `work` raises it, by itself or in a group.
     """
     if not is_quiet or "level" in settings.log.model_fields_set:
-        from dadm.bootstrap import start_logging
-
         start_logging(settings)
     warn_of_unknown_variables(is_quiet=is_quiet)
     warn_of_failpoint(settings, is_quiet=is_quiet)
@@ -77,6 +75,15 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
     except DadmError as error:
         _without_secrets(error, settings)
         raise
+
+
+def start_logging(settings: "Settings") -> None:
+    """Render log records as the settings say, without the secrets in them."""
+    from dadm.telemetry import Scrubber, configure_logging
+
+    configure_logging(
+        level=settings.log.level, style=settings.log.format, scrubber=Scrubber(settings.secrets)
+    )
 
 
 def warn_of_unknown_variables(*, is_quiet: bool = True) -> None:

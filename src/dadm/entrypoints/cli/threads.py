@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dadm.domain.errors import ThreadErased, UnknownThread
+from dadm.domain.errors import ThreadErased
 from dadm.domain.thread import Generation, Thread, ThreadState
 from dadm.domain.turn import Attempt, Turn
+from dadm.entrypoints.cli.caring import known_thread
 from dadm.entrypoints.cli.options import AsJson, Database, Limit
 from dadm.entrypoints.cli.output import print_facts, print_json, print_table, shown_text
 from dadm.entrypoints.cli.running import Opened, with_database
@@ -100,17 +101,20 @@ def show_thread(
         _print_thread(whole.thread)
         _print_generations(whole.generations)
         for turn, attempts in whole.turns:
-            _print_turn(turn, attempts)
+            print_turn(turn, attempts)
 
 
 async def _read(opened: Opened, thread_id: str, last: int | None) -> WholeThread:
     store = opened.threads
-    thread = await store.find_thread(thread_id)
-    if thread is None:
-        msg = f"There is no thread {thread_id}, and there never was one: dadm threads list"
-        raise UnknownThread(msg)
-    if thread.state in {ThreadState.ERASING, ThreadState.ERASED}:
-        msg = f"Thread {thread_id} was erased; nothing of it is left to be read."
+    thread = await known_thread(store, thread_id)
+    if thread.state is ThreadState.ERASING:
+        msg = f"Thread {thread_id} is being erased; go on with it: dadm threads erase {thread_id}"
+        raise ThreadErased(msg)
+    if thread.state is ThreadState.ERASED:
+        msg = (
+            f"Thread {thread_id} was erased; nothing of it is left to be read. Its receipt: "
+            f"dadm threads erase {thread_id}"
+        )
         raise ThreadErased(msg)
     turns = await _turns(store, thread, after=max(0, thread.turn_count - last) if last else 0)
     return WholeThread(
@@ -137,7 +141,7 @@ def _document(whole: WholeThread) -> dict[str, Any]:
         **thread_json(whole.thread),
         "generations": [_generation_json(each) for each in whole.generations],
         "turns": [
-            {**turn_json(turn), "attempt_list": [_attempt_json(each) for each in attempts]}
+            {**turn_json(turn), "attempt_list": [attempt_json(each) for each in attempts]}
             for turn, attempts in whole.turns
         ],
     }
@@ -160,7 +164,8 @@ def _generation_json(generation: Generation) -> dict[str, Any]:
     }
 
 
-def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+def attempt_json(attempt: Attempt) -> dict[str, Any]:
+    """Write an attempt with what became of it."""
     return {
         "attempt": attempt.number,
         "generation": attempt.generation,
@@ -209,7 +214,8 @@ def _print_generations(generations: Sequence[Generation]) -> None:
     )
 
 
-def _print_turn(turn: Turn, attempts: Sequence[Attempt]) -> None:
+def print_turn(turn: Turn, attempts: Sequence[Attempt]) -> None:
+    """Print a turn with its attempts, what was asked, and what came of it."""
     reported = "reported" if turn.is_reported else "not reported"
     recovered = ", recovered" if turn.recovered else ""
     print(

@@ -19,7 +19,6 @@ from dadm.bootstrap import (
     open_assistant_side,
     open_databases,
     orchestrator,
-    start_logging,
 )
 from dadm.domain.errors import DadmError
 from dadm.domain.task import ServiceTask
@@ -31,6 +30,7 @@ from dadm.entrypoints.cli.demo.scenes import (
     SCENES,
     TASKS,
 )
+from dadm.entrypoints.cli.running import start_logging
 from dadm.ports.assistant_service import AssistantService, TaskAnswer
 from dadm.ports.backend import Answered, CutShort, Question, ResponseStarted
 from dadm.ports.engine import AssistantTask, ProcessModels, ProcessRuntime
