@@ -202,6 +202,27 @@ async def test_a_stream_that_its_caller_leaves_first_leaves_the_strike_to_the_ne
     assert struck(simulated) == [("hold-stream", 2), ("reset-stream", 3)]
 
 
+async def test_rules_that_are_cleared_strike_no_run_and_no_stream_any_more(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    on = await conversation(client)
+    faults = switch_on(
+        simulated,
+        f"{ON_RESPONSES} hold-run at=admitted",
+        f"{ON_RESPONSES} hold-run",
+        f"{ON_RESPONSES} reset-stream events=5",
+        f"{ON_RESPONSES} end-stream",
+    )
+    stream = await begun(client, on)
+    await soon(faults.holding("fault_1", 1))
+
+    faults.clear()
+
+    assert (await events_of(stream))[-1].type == "response.completed"
+    assert held_texts(simulated, on) == ANSWERED
+    assert struck(simulated) == [("hold-run", 2)]
+
+
 async def test_replies_that_are_no_streams_are_not_struck(
     client: AsyncOpenAI, simulated: SimulatedOpenAI
 ) -> None:

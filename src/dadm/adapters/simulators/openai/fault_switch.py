@@ -42,6 +42,11 @@ class Switch:
         self._struck = 0
         self._held: list[asyncio.Event] = []
         self._changes = Changes()
+        self._is_off = False
+
+    @property
+    def is_off(self) -> bool:
+        return self._is_off
 
     @property
     def seen(self) -> SwitchSeen:
@@ -90,7 +95,9 @@ class Switch:
         self._decided -= 1
 
     async def hold(self, clock: Clock, seconds: float | None) -> None:
-        """Wait until let go, or until so many seconds have passed."""
+        """Wait until let go, or until so many seconds have passed; not at all when it is off."""
+        if self._is_off:
+            return
         let_go = asyncio.Event()
         end = None if seconds is None else clock() + seconds
         self._held.append(let_go)
@@ -103,6 +110,11 @@ class Switch:
         finally:
             self._held.remove(let_go)
             self._changes.tell()
+
+    def turn_off(self) -> None:
+        """Let go of all that is held; what was decided and has not struck yet will not."""
+        self._is_off = True
+        self.let_go()
 
     def let_go(self, count: int | None = None) -> int:
         """Let go of those held now, the oldest first, all of them or so many; give how many."""

@@ -72,7 +72,7 @@ class RunStrike:
             self._switch.give_back()
 
     def _is_due(self, phase: Phase) -> bool:
-        if self._has_struck:
+        if self._has_struck or self._switch.is_off:
             return False
         if phase is Phase.SPEAKING and not self._has_spoken:
             # The first delta is yet to be said; a run that is broken off has said something.

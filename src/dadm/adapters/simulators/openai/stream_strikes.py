@@ -38,20 +38,26 @@ class StreamStrike:
         try:
             async with aclosing(events):
                 count = 0
+                kept_back: JsonObject | None = None
                 while not self._is_over(fault, count):
                     event = await anext(events, None)
                     if event is None or self._is_kept_back(fault, event):
+                        kept_back = event
                         break
                     self._note(event)
                     yield event
                     count += 1
-                self._record()
-                ending = await self._ending(fault, count)
-                if ending is not None:
-                    yield ending
-                if isinstance(fault, HoldStream):
-                    async for event in events:
-                        yield event
+                if not self._switch.is_off:
+                    self._record()
+                    ending = await self._ending(fault, count)
+                    if ending is not None:
+                        yield ending
+                    if not isinstance(fault, HoldStream):
+                        return
+                if kept_back is not None:
+                    yield kept_back
+                async for event in events:
+                    yield event
         finally:
             if not self._has_struck:
                 self._switch.give_back()

@@ -75,7 +75,7 @@ class SwitchedFaults:
         Raises:
             UnknownRule: there is none of this id.
         """
-        self._switch(rule_id).let_go()
+        self._switch(rule_id).turn_off()
         del self._switches[rule_id]
 
     def clear(self) -> None:
