@@ -1,6 +1,7 @@
 """Faults that strike a request or its reply: what the caller sees, and what is there afterwards."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,8 +17,9 @@ from openai import (
     RateLimitError,
 )
 
-from dadm.adapters.simulators.openai import Echo, Held, SimulatedOpenAI
+from dadm.adapters.simulators.openai import Echo, Held, SimulatedOpenAI, SwitchedFaults
 from dadm.adapters.simulators.openai.ledger import FaultStruck
+from tests.adapters.simulators.conftest import caller_of
 from tests.adapters.simulators.faults_under_test import (
     ON_ITEMS,
     ON_RESPONSES,
@@ -365,6 +367,33 @@ async def test_a_request_that_outlives_its_caller_answers_one_that_stayed(
         faults.let_go("fault_1")
 
     assert isinstance(asked.result(), BadRequestError)
+
+
+async def test_a_request_that_outlives_its_caller_may_be_lost_by_a_rule_behind(
+    client: AsyncOpenAI, simulated: SimulatedOpenAI
+) -> None:
+    on = await conversation(client)
+    switch_on(
+        simulated,
+        f"{ON_RESPONSES} hold-request seconds=0 outlives_caller=true",
+        f"{ON_RESPONSES} drop-reply times=1",
+    )
+
+    with pytest.raises(APIConnectionError):
+        await ask(client, on, "x")
+
+    assert (await ask(client, on, "y")).status == "completed"
+    assert struck(simulated) == [("hold-request", 2), ("drop-reply", 2), ("hold-request", 3)]
+
+
+async def test_a_held_request_goes_on_by_itself_when_its_time_has_passed() -> None:
+    faults = SwitchedFaults([f"{ON_RESPONSES} hold-request seconds=0.05"])
+    async with SimulatedOpenAI(faults=faults) as simulated, caller_of(simulated) as client:
+        begun_at = time.monotonic()
+        made = await client.responses.create(model=MODEL, input="x")
+
+    assert made.status == "completed"
+    assert time.monotonic() - begun_at >= 0.05
 
 
 async def test_a_held_reply_waits_after_the_effect(

@@ -214,3 +214,39 @@ async def test_the_simulated_openai_refuses_a_key_that_it_was_not_told(
         stop.set()
 
     assert statuses == [200, 401]
+
+
+async def test_the_simulated_openai_breaks_what_it_is_told_to_break(
+    stop: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rule = "GET /v1/models http-error status=503 probability=0.5"
+
+    async def statuses(seed: int) -> list[int]:
+        caplog.clear()
+        stop.clear()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                programs.simulate_openai(
+                    settings_of(),
+                    answers="echo",
+                    switches={},
+                    api_keys=(),
+                    faults=(rule,),
+                    seed=seed,
+                )
+            )
+            headers = {"Authorization": "Bearer any"}
+            async with httpx2.AsyncClient(
+                base_url=await address_in(caplog), headers=headers
+            ) as client:
+                seen = [(await client.get("/v1/models")).status_code for _ in range(20)]
+            stop.set()
+        return seen
+
+    first = await statuses(1)
+
+    assert set(first) == {200, 503}
+    assert await statuses(1) == first
+    assert await statuses(2) != first
+    assert "Fault fault_1, http-error, struck request" in caplog.text

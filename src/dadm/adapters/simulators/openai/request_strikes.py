@@ -126,10 +126,12 @@ class RequestStrike:
 
         async def arrive() -> None:
             await self._hold(fault.seconds)
-            try:
-                replies.append(await self._perform())
-            except ApiError as error:
-                replies.append(error)
+            # A rule behind this one may break the connection; then there is no reply.
+            with suppress(ConnectionDropped):
+                try:
+                    replies.append(await self._perform())
+                except ApiError as error:
+                    replies.append(error)
 
         self._record()
         if not fault.outlives_caller:
