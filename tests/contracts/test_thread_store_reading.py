@@ -2,6 +2,7 @@
 
 import pytest
 
+from dadm.adapters.stores.memory import MemoryStore
 from dadm.domain.thread import ThreadKey, ThreadRef, ThreadState
 from dadm.domain.transcript import Exchange, Message, Window, fit_window
 from dadm.domain.turn import TurnRef, TurnState
@@ -267,3 +268,11 @@ async def test_turns_are_found_by_their_states_newest_first(given: StoreUnderTes
     assert await found(TurnState.COMPLETED, thread=submitted.thread) == []
     assert await found() == []
     assert await store.turns_in({TurnState.SUBMITTED}) == (submitted,)
+
+
+async def test_a_store_says_what_may_undo_its_commits(given: StoreUnderTest) -> None:
+    doubts = await given.store.doubts()
+
+    # The databases of these tests keep what they commit; memory keeps nothing.
+    is_in_memory = isinstance(given.store, MemoryStore)
+    assert bool(doubts) == is_in_memory

@@ -294,6 +294,13 @@ class ThreadDirectory(Protocol):
         """Give the store's own time; also the cheapest proof that it answers."""
         ...
 
+    async def doubts(self) -> Sequence[str]:
+        """Say, a sentence each, what may undo what was committed; empty where nothing may.
+
+        Every promise about turns holds as far as the database keeps its commits.
+        """
+        ...
+
 
 class ThreadStore(Turns, Leases, Generations, ThreadDirectory, AuditTrail, Erasures, Protocol):
     """All roles of the store; adapters implement this one.

@@ -128,7 +128,9 @@ async def _database(settings: "Settings") -> str:
 
     async with open_databases(settings) as databases:
         now = await databases.threads.now()
-    return f"{database_address(settings)} answers; its time is {now:%Y-%m-%d %H:%M:%SZ}."
+        doubts = await databases.threads.doubts()
+    said = f"{database_address(settings)} answers; its time is {now:%Y-%m-%d %H:%M:%SZ}."
+    return " ".join((said, *(f"Warning: {doubt}" for doubt in doubts)))
 
 
 async def _engine(settings: "Settings") -> str:

@@ -125,6 +125,9 @@ class MemoryDirectory:
     async def now(self) -> datetime:
         return self._records.clock.now()
 
+    async def doubts(self) -> Sequence[str]:
+        return ("Threads are kept in memory: they end with this program.",)
+
     def _asked(self, thread: ThreadRef) -> Sequence[TurnRecord]:
         record = self._records.threads.get(thread)
         return record.asked if record else ()

@@ -54,6 +54,16 @@ FIRST_PAGE = 20
 LAST_SEQUENCE = 2**62
 
 
+DURABILITY = """SELECT current_setting('fsync') AS fsync,
+    current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('full_page_writes') AS full_page_writes"""
+WITHOUT = {
+    "fsync": "a power failure may leave it broken",
+    "synchronous_commit": "a crash may undo answers that were given to engines already",
+    "full_page_writes": "a power failure may leave pages of it half written",
+}
+
+
 class PostgresDirectory:
     """The role `ThreadDirectory`."""
 
@@ -149,6 +159,14 @@ class PostgresDirectory:
     async def now(self) -> datetime:
         now: datetime = (await self._database.one("SELECT clock_timestamp()"))[0]
         return now
+
+    async def doubts(self) -> Sequence[str]:
+        row = await self._database.one(DURABILITY)
+        return tuple(
+            f"{name} is off on the database: {loss}. Switch it on."
+            for name, loss in WITHOUT.items()
+            if row[name] == "off"
+        )
 
 
 def exchange(row: Any) -> Exchange:

@@ -103,6 +103,10 @@ class SqliteDirectory:
         await self._database.read(lambda connection: connection.execute("SELECT 1").fetchone())
         return instant(microseconds_now())
 
+    async def doubts(self) -> Sequence[str]:
+        # Each connection of ours asks for full synchronisation; nobody else's matters.
+        return ()
+
 
 def find_thread(connection: sqlite3.Connection, thread_id: str) -> Thread | None:
     """Find the thread that had that conversation, the one it is live on before others."""
