@@ -137,6 +137,7 @@ def test_the_command_line_names_every_fault() -> None:
         ("POST /v1/responses http-error status=bad", "'status' takes a whole number, not \"bad\""),
         ("POST /v1/responses late seconds=-1", "'seconds' is at least 0, not -1."),
         ("POST /v1/responses late seconds=NaN", "'seconds' is at least 0, not nan."),
+        ("POST /v1/responses late seconds=Infinity", "'seconds' is at least 0, not inf."),
         ("POST /v1/responses late seconds=true", "'seconds' takes a number, not true."),
         ("POST /v1/responses late times=0", "'times' is at least 1, not 0."),
         ("POST /v1/responses late probability=2", "'probability' is from 0 to 1, not 2."),

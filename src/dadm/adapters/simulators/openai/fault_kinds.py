@@ -1,5 +1,6 @@
 """The faults that can be switched on: one frozen value for each, with what can be set about it."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -40,13 +41,12 @@ class IncompleteReason(StrEnum):
 
 
 def at_least(name: str, value: float | None, lowest: int) -> None:
-    """Refuse a number below its limit.
+    """Refuse a number below its limit, or none at all.
 
     Raises:
         ValueError: it is.
     """
-    # Written so that no number at all is refused too.
-    if value is not None and not value >= lowest:
+    if value is not None and not (math.isfinite(value) and value >= lowest):
         message = f"'{name}' is at least {lowest}, not {value}."
         raise ValueError(message)
 
