@@ -33,7 +33,7 @@ complete all this.
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | `threads verify` found something wrong; else ended from outside, or a fault in DADM itself, which is told with its trace |
+| 1 | `threads verify` found something wrong; else a fault in DADM itself, which is told with its trace |
 """
 
 KINDS = {int: "number", str: "text", Path: "path"}
@@ -61,6 +61,7 @@ def exit_codes() -> Iterator[str]:
     for code, meaning in MEANINGS.items():
         codes = sorted(error.code for error, its in EXIT_CODE_OF.items() if its == code)
         yield f"| {code} | {meaning}: {', '.join(f'`{each}`' for each in codes)} |"
+    yield "| 130 | interrupted from the keyboard (Ctrl-C) |"
 
 
 def commands(command: Any, path: tuple[str, ...] = ("dadm",)) -> Iterator[tuple[str, Any]]:
