@@ -7,8 +7,11 @@ from typing import TypeAlias
 
 import asyncpg
 
+from dadm.domain.errors import StoreUnavailable
+
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 CLOSE_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 
 
 class Connections:
@@ -28,23 +31,48 @@ class Connections:
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[Connection]:
-        """Lend a connection for as long as the block lasts, waiting until one is free."""
-        async with self._places:
+        """Lend a connection for as long as the block lasts, waiting until one is free.
+
+        Raises:
+            StoreUnavailable: All were in use for so long that something must be wrong.
+        """
+        await self._wait_for_place()
+        try:
             connection = await self._one()
             is_sound = False
             try:
                 yield connection
                 is_sound = True
+            except asyncpg.ReadOnlySQLTransactionError:
+                # To a server that is the primary no more; the next one may reach the new primary.
+                connection.terminate()
+                raise
             finally:
                 if is_sound and not self._is_closing:
                     self._at_hand.append(connection)
                 else:
                     await self._pool.release(connection)
+        finally:
+            self._places.release()
+
+    async def _wait_for_place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._places.acquire()
+        except TimeoutError as error:
+            message = (
+                f"All {self._pool.get_max_size()} connections to the database were in use for "
+                f"{WAIT_SECONDS:.0f} seconds. See what its sessions wait for."
+            )
+            raise StoreUnavailable(message) from error
 
     async def _one(self) -> Connection:
         while self._at_hand:
             connection = self._at_hand.pop()
-            if not connection.is_closed():
+            if is_open(connection):
                 return connection
             await self._pool.release(connection)
         return await self._pool.acquire()
@@ -59,3 +87,11 @@ class Connections:
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether a connection can be used; one that was cut meanwhile is back in the pool already."""
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:
+        return False

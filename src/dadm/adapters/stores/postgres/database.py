@@ -1,9 +1,9 @@
 """A PostgreSQL database, spoken to directly: one statement, one round trip."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -12,6 +12,12 @@ from dadm.adapters.stores.postgres.failures import address_of, translated
 from dadm.adapters.stores.postgres.gathering import Gathering
 from dadm.adapters.stores.postgres.opening import bring_up_to_date, connect_pool
 from dadm.domain.errors import StoreUnavailable
+
+T = TypeVar("T")
+
+TRIES = 3
+# Of these alone it is certain that nothing was changed.
+TAKEN_BACK = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 class PostgresDatabase:
@@ -33,9 +39,7 @@ class PostgresDatabase:
         Raises:
             StoreError: As the database's own error says.
         """
-        with translated(self._address):
-            async with self._connections.lend() as connection:
-                return await connection.fetchrow(statement, *values)
+        return await self._do(lambda connection: connection.fetchrow(statement, *values))
 
     async def one(self, statement: str, *values: Any) -> asyncpg.Record:
         """Execute a statement that always gives a row."""
@@ -47,15 +51,11 @@ class PostgresDatabase:
 
     async def rows(self, statement: str, *values: Any) -> Sequence[asyncpg.Record]:
         """Execute a statement, and give all its rows."""
-        with translated(self._address):
-            async with self._connections.lend() as connection:
-                return await connection.fetch(statement, *values)
+        return await self._do(lambda connection: connection.fetch(statement, *values))
 
     async def execute(self, statement: str, *values: Any) -> int:
         """Execute a statement, and give how many rows it changed."""
-        with translated(self._address):
-            async with self._connections.lend() as connection:
-                status = await connection.execute(statement, *values)
+        status = await self._do(lambda connection: connection.execute(statement, *values))
         return int(status.rpartition(" ")[2])
 
     async def one_of_many(self, statement: str, *values: Any) -> asyncpg.Record:
@@ -80,17 +80,26 @@ class PostgresDatabase:
     async def _rows_of_each(
         self, statement: str, values: Sequence[Sequence[Any]]
     ) -> Sequence[asyncpg.Record]:
-        with translated(self._address):
-            async with self._connections.lend() as connection:
-                return await connection.fetchmany(statement, values)
+        return await self._do(lambda connection: connection.fetchmany(statement, values))
 
     async def _execute_each(
         self, statement: str, values: Sequence[Sequence[Any]]
     ) -> Sequence[None]:
-        with translated(self._address):
-            async with self._connections.lend() as connection:
-                await connection.executemany(statement, values)
+        await self._do(lambda connection: connection.executemany(statement, values))
         return [None] * len(values)
+
+    async def _do(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do what is one transaction, anew where the server took it back for another's sake."""
+        tries_left = TRIES
+        with translated(self._address):
+            while True:
+                tries_left -= 1
+                try:
+                    async with self._connections.lend() as connection:
+                        return await work(connection)
+                except TAKEN_BACK:
+                    if not tries_left:
+                        raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

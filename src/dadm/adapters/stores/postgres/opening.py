@@ -41,8 +41,10 @@ async def connect_pool(url: str, connections: int) -> "asyncpg.Pool[asyncpg.Reco
 
 
 async def set_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Prepare a new connection; compiling statements costs more than these ever take."""
-    await connection.execute("SET jit = off")
+    """Prepare a new connection, whatever its database or role has for defaults."""
+    # Compiling statements costs more than these ever take; each decides on what it finds once it
+    # has its thread's lock, not on what there was before.
+    await connection.execute("SET jit = off; SET default_transaction_isolation = 'read committed'")
 
 
 async def leave_as_it_is(_: Any) -> None:
