@@ -456,7 +456,7 @@ def test_a_turn_is_asked_again_when_its_task_comes_again(
 
 
 def test_an_abandoned_turn_keeps_the_persons_reason(dadm: Dadm, backend: ScriptedBackend) -> None:
-    asked("t1")
+    thread = asked("t1")
     turn = left_unknown(backend, "t2", is_applied=True)
 
     ended = dadm("turns", "resolve", turn, "--as", "abandoned", "--reason", "It was withdrawn.")
@@ -465,6 +465,10 @@ def test_an_abandoned_turn_keeps_the_persons_reason(dadm: Dadm, backend: Scripte
     assert ended.code == 0
     assert (again.code, "is abandoned. It has its end." in again.err) == (4, True)
     assert "It was withdrawn." in dadm("turns", "show", turn).out
+    # Without a conversation until its next turn, the thread is still found in the list.
+    (listed,) = read(dadm("threads", "list", "--json"))["threads"]
+    assert (listed["thread_id"], listed["last_id"]) == (None, thread)
+    assert thread in dadm("threads", "list").out
     asked("t3")
     assert dadm("threads", "verify", "--remote").code == 0
 

@@ -49,7 +49,10 @@ def list_threads(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """List threads, newest first."""
+    """List threads, newest first.
+
+    A thread that has no conversation now is listed by the id of its last one.
+    """
     from dadm.ports.store_values import ThreadFilter
 
     wanted = ThreadFilter(
@@ -59,19 +62,22 @@ def list_threads(
         states=frozenset({ThreadState(state)}) if state else None,
         limit=limit,
     )
-    found: Sequence[Thread] = with_database(
-        lambda opened: opened.threads.threads(wanted), database=database
-    )
+
+    async def read(opened: Opened) -> list[tuple[Thread, str | None]]:
+        store = opened.threads
+        return [(each, await _last_id(store, each)) for each in await store.threads(wanted)]
+
+    found = with_database(read, database=database)
     if as_json:
         from dadm.entrypoints.openai_service.threads import thread_json
 
-        print_json({"threads": [thread_json(each) for each in found]})
+        print_json({"threads": [{**thread_json(each), "last_id": last} for each, last in found]})
         return
     print_table(
         ("thread", "instance", "assistant", "state", "turns", "kept at", "last turn"),
         [
             (
-                each.thread_id,
+                last,
                 each.key.scope,
                 each.key.assistant,
                 each.state.value,
@@ -79,10 +85,18 @@ def list_threads(
                 each.live.identity.adapter if each.live else "",
                 each.last_turn_at,
             )
-            for each in found
+            for each, last in found
         ],
         empty="There are no such threads.",
     )
+
+
+async def _last_id(store: "ThreadStore", thread: Thread) -> str | None:
+    """Give the id by which the thread is found, None if it never had a conversation."""
+    if thread.thread_id is not None:
+        return thread.thread_id
+    generations = await store.generations(thread.ref)
+    return generations[-1].conversation_id if generations else None
 
 
 def show_thread(
