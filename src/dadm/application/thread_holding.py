@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import TypeVar
 
 from dadm.application.lease_keeping import LeaseKeeper
@@ -27,7 +28,7 @@ class ThreadBusy:
         """Say it to the person who waits."""
         return (
             "A turn is being taken on this thread, so nothing was done. Try again when it has "
-            f"ended; if its replica has died, in {self.lease_remaining_seconds:.0f} seconds."
+            f"ended; if its replica has died, in {ceil(self.lease_remaining_seconds)} s."
         )
 
 
