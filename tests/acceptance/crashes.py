@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 from uuid import uuid4
 
-from tests.acceptance.evidence import LOOK_AGAIN_SECONDS, Database, Door, Evidence, gathered, opened
+from dadm.ports.engine import InstanceState
+from tests.acceptance.evidence import (
+    LOOK_AGAIN_SECONDS,
+    Database,
+    Door,
+    Evidence,
+    Hold,
+    gathered,
+    opened,
+)
 from tests.acceptance.programs import DADM, Program, running
 from tests.adapters.engines import bpmn
 
@@ -94,6 +103,25 @@ class Stage:
         with running(DADM, "run", folder=self.folder, settings=settings) as program:
             yield program
 
+    @contextmanager
+    def turn_under_way(self) -> Iterator[tuple[Program, Hold]]:
+        """Run the first of three tasks, and have the backend hold the run of the second."""
+        self.begin(("First", GATE, "Second", "Third"))
+        with self.running() as program:
+            hold = self.has_held(program, fault="hold-run")
+            self.knows_the_run(seconds=SECONDS)
+            yield program, hold
+
+    def has_held(self, program: Program, **fault: str | bool) -> Hold:
+        """Pass the gate behind the first task, and have the simulator hold the second's turn."""
+        created = program.heard(CREATED)
+        heard_task(program, "First")
+        rule = {"on": "POST /v1/responses", "conversation": created["conversation"], **fault}
+        hold = self.simulator.hold(rule)
+        self.pass_gate()
+        hold.is_holding(seconds=SECONDS)
+        return hold
+
     def dies_at(self, failpoint: str) -> None:
         """Run until the process kills itself there."""
         with self.running(failpoint=failpoint) as program:
@@ -104,6 +132,17 @@ class Stage:
         program.heard(r"action=threads_closed", seconds=SECONDS)
         program.terminate()
         assert program.wait(seconds=SECONDS) == 0
+
+    def all_end(self, *, seconds: float) -> None:
+        """Wait until no instance is active, whichever program ends the last."""
+
+        async def look(database: Database) -> None:
+            async with asyncio.timeout(seconds):
+                active = InstanceState.ACTIVE
+                while await database.engine.instances(state=active, limit=1):  # noqa: ASYNC110 - another process ends it
+                    await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+        asyncio.run(self._within(look))
 
     def knows_the_run(self, *, seconds: float) -> None:
         """Wait until the backend's name for the latest turn's run is recorded."""

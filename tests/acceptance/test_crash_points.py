@@ -69,12 +69,8 @@ def killed_while_held(let_go: LetGo, **fault: str | bool) -> Crash:
     def play(stage: Stage) -> Evidence:
         stage.begin(("First", GATE, "Second", "Third"))
         with stage.running() as program:
-            created = program.heard(CREATED)
-            heard_task(program, "First")
-            rule = {"on": "POST /v1/responses", "conversation": created["conversation"], **fault}
-            hold = stage.simulator.hold(rule)
-            stage.pass_gate()
-            hold.is_holding(seconds=SECONDS)
+            conversation = program.heard(CREATED)["conversation"]
+            hold = stage.has_held(program, **fault)
             if fault["fault"] == "hold-run":
                 stage.knows_the_run(seconds=SECONDS)
             program.kill()
@@ -86,7 +82,7 @@ def killed_while_held(let_go: LetGo, **fault: str | bool) -> Crash:
                 hold.let_go()
             stage.ends(program)
         if let_go == "at the end":
-            hold.let_arrive(created["conversation"], seconds=SECONDS)
+            hold.let_arrive(conversation, seconds=SECONDS)
         return stage.evidence()
 
     return play

@@ -18,7 +18,7 @@ from dadm.application.name_based_assistant_manager import NameBasedAssistantMana
 from dadm.domain.errors import StoreUnavailable
 from dadm.settings import load_settings
 from dadm.telemetry import Fanout
-from tests.acceptance.crashes import CREATED, GATE, SECONDS, Stage, heard_task
+from tests.acceptance.crashes import SECONDS, Stage
 from tests.acceptance.evidence import Door, violations
 from tests.acceptance.programs import DADM, running
 from tests.builders import make_task
@@ -40,14 +40,7 @@ def stage(tmp_path: Path, sqlite_path: Path, simulator: Door) -> Stage:
 def test_a_turn_under_way_while_the_disk_takes_nothing_is_settled_once_it_does(
     stage: Stage,
 ) -> None:
-    stage.begin(("First", GATE, "Second", "Third"))
-    with stage.running() as program:
-        created = program.heard(CREATED)
-        heard_task(program, "First")
-        rule = {"on": "POST /v1/responses", "fault": "hold-run"}
-        hold = stage.simulator.hold(rule | {"conversation": created["conversation"]})
-        stage.pass_gate()
-        hold.is_holding(seconds=SECONDS)
+    with stage.turn_under_way() as (program, hold):
         _, most = resource.prlimit(program.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (1, most))
         hold.let_go()

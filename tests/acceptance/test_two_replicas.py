@@ -51,3 +51,24 @@ def test_what_a_killed_replica_had_in_hand_is_taken_over_by_one_that_runs(stage:
     assert [violations(seen, TASKS) for seen in every] == [[]] * INSTANCES
     assert [seen.asked for seen in every] == [Counter(TASKS)] * INSTANCES
     assert sum(len(seen.recovered) for seen in every) >= 1
+
+
+def test_a_replica_that_stood_still_beyond_its_lease_decides_nothing_any_more(
+    stage: Stage,
+) -> None:
+    with stage.turn_under_way() as (paused, hold):
+        os.kill(paused.pid, signal.SIGSTOP)
+        with stage.running() as other:
+            hold.is_asked_about(seconds=SECONDS)
+            hold.let_go()
+            other.heard(r"action=threads_closed", seconds=SECONDS)
+            os.kill(paused.pid, signal.SIGCONT)
+            paused.heard(r"action=report_lost", seconds=SECONDS)
+            for program in (paused, other):
+                program.terminate()
+                assert program.wait(seconds=SECONDS) == 0
+
+    seen = stage.evidence()
+    assert violations(seen, TASKS) == []
+    assert seen.asked == Counter(TASKS)
+    assert seen.recovered == ["Second"]
