@@ -126,7 +126,7 @@ async def test_a_turn_is_planned_again_once(given: Cut) -> None:
 
     await given.ask_again(
         lambda store: store.replan(
-            taken.lease, taken.turn.ref, error_code="x", error_message="y", keep_lease=False
+            taken.lease, taken.attempt.ref, error_code="x", error_message="y", keep_lease=False
         )
     )
 
