@@ -163,6 +163,7 @@ async def test_a_request_whose_caller_dies_while_it_is_held_arrives_all_the_same
 
     with pytest.raises(APITimeoutError):
         await ask(outside.client.with_options(timeout=0.2), on, "x")
+    await outside.until_holding(rule, 1)
     assert await outside.counts(rule) == {"matched": 1, "struck": 1, "holding": 1}
     assert await texts(outside.client, on) == []
     await outside.let_go(rule)
