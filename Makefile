@@ -10,6 +10,7 @@ BUDGET_TYPES      ?= 180
 BUDGET_DOCS       ?= 60
 BUDGET_FAST       ?= 360
 BUDGET_ACCEPTANCE ?= 420
+BUDGET_ENGINES    ?= 600
 
 BIN  := $(VENV)/bin
 DOCS  = $(sort $(wildcard tools/*_map.py tools/*_reference.py))
@@ -22,7 +23,7 @@ LOCK        = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versi
               --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run serve work test test-postgres acceptance simulate soak check fmt fmt-check \
+.PHONY: help setup demo run serve work test test-postgres engines test-engines acceptance simulate soak check fmt fmt-check \
         lint imports types docs docs-check bench lock clean same-python
 
 help: ## list the targets
@@ -45,8 +46,8 @@ work: $(VENV)/.runtime ## the service orchestrator alone
 
 test: $(VENV)/.dev ## all tests, or those that ARGS choose (ARGS="tests/unit -k window")
 ifeq ($(strip $(ARGS)),)
-	@$(SUITE) tests $(BUDGET_FAST) -- $(BIN)/pytest -n 2 --ignore tests/acceptance
-	@$(SUITE) acceptance $(BUDGET_ACCEPTANCE) -- $(BIN)/pytest tests/acceptance
+	@$(SUITE) tests $(BUDGET_FAST) -- $(BIN)/pytest -n 2 -m "not engines" --ignore tests/acceptance
+	@$(SUITE) acceptance $(BUDGET_ACCEPTANCE) -- $(BIN)/pytest -m "not engines" tests/acceptance
 else
 	@$(BIN)/pytest $(ARGS)
 endif
@@ -54,8 +55,15 @@ endif
 test-postgres: $(VENV)/.dev ## the tests that need PostgreSQL; without one they fail
 	@CI=true $(BIN)/pytest -m postgres $(ARGS)
 
+engines: $(VENV)/.dev ## fetch the process engines that tests run on (needs Maven, and Java 17 or newer)
+	@$(BIN)/python -m tests.engines
+
+test-engines: $(VENV)/.dev ## the tests on real process engines; where these are missing they are skipped, in CI they fail
+	@$(BIN)/python -m tests.engines || [ -z "$$CI" ]
+	@$(SUITE) engines $(BUDGET_ENGINES) -- $(BIN)/pytest -m engines $(ARGS)
+
 acceptance: $(VENV)/.dev ## the installed program from outside: restarts, the four scenarios
-	@$(BIN)/pytest tests/acceptance $(ARGS)
+	@$(BIN)/pytest -m "not engines" tests/acceptance $(ARGS)
 
 simulate: $(VENV)/.dev ## replicas under faults on virtual time: SEEDS=100000 in the background, SEED=7 to replay one
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000)) $(ARGS)
@@ -63,7 +71,7 @@ simulate: $(VENV)/.dev ## replicas under faults on virtual time: SEEDS=100000 in
 soak: $(VENV)/.dev ## two replicas killed at random, a backend in trouble: nothing lost or doubled (INSTANCES=50)
 	@$(BIN)/python -m tests.soak --instances $(or $(INSTANCES),1000) $(ARGS)
 
-check: fmt-check lint types docs-check test ## everything that CI runs
+check: fmt-check lint types docs-check test test-engines ## everything that CI runs
 
 fmt: $(VENV)/.dev ## format, and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix-only .

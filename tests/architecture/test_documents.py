@@ -32,7 +32,7 @@ FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.
 SPAN = re.compile(r"`(?P<text>[^`]+)`")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 SHELL = {"bash", "console", "sh"}
-FOR_TESTS = {"DADM_FAILPOINT", "DADM_TEST_POSTGRES_URL"}
+FOR_TESTS = {"DADM_FAILPOINT", "DADM_TEST_POSTGRES_URL", "DADM_TEST_JAVA_HOME"}
 SECTIONS = ["Context", "Decision", "Consequences", "Alternatives", "Enforced by"]
 # What a shell puts between commands, or ends one with.
 BETWEEN = {"|", "||", "&&", "&", ";", ">", ">>", "<"}

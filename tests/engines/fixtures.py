@@ -1,0 +1,39 @@
+"""Fixtures of real engines: each is started once for a run, by whoever asks for it first."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engines.distributions import CAMUNDA_7, OPERATON, Distribution
+from tests.engines.java import NothingThere
+from tests.engines.running import running_engine
+
+ENGINES, NO_ENGINE = "A REAL PROCESS ENGINE", "there is no process engine here"
+
+
+def _started(distribution: Distribution, factory: pytest.TempPathFactory) -> Iterator[str]:
+    try:
+        with running_engine(distribution, factory.mktemp(distribution.name)) as address:
+            yield address
+    except NothingThere as missing:
+        reason = f"{NO_ENGINE}: {missing}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def operaton_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a running Operaton.
+
+    Where it is not to be had, tests that ask for it are skipped and listed at the end of the run;
+    with CI set they fail.
+    """
+    yield from _started(OPERATON, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def camunda7_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a running Camunda 7, under the same terms."""
+    yield from _started(CAMUNDA_7, tmp_path_factory)
