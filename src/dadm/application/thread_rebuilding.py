@@ -105,9 +105,8 @@ class ThreadRebuilding:
         try:
             ending = await self._end(granted, open_turn)
         except TooManyLost:
-            # The breaker waits for a person, who has spoken. Nothing of the turn can be found.
-            if reason is not GenerationReason.REQUESTED:
-                raise
+            # Nothing of the turn can be found any more. The breaker lets pass what a person asks
+            # for, and meets a repair of many threads once more.
             opening = await self._open(granted, reason)
             await self._end(await self._holding.again(granted), open_turn)
             return Rebuilt(opening=opening)

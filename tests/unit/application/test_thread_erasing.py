@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from dadm.adapters.backends.scripted import ScriptedBackend
+from dadm.adapters.backends.scripted import Hold, ScriptedBackend
 from dadm.application.thread_care import ThreadCare
 from dadm.application.thread_erasing import Erased, Erasing, Postponed, Unfinished
 from dadm.application.thread_holding import ThreadBusy
@@ -21,7 +21,13 @@ from dadm.domain.errors import (
     ThreadErased,
     UnknownThread,
 )
-from dadm.domain.thread import BackendIdentity, GenerationState, ThreadRef, ThreadState
+from dadm.domain.thread import (
+    BackendIdentity,
+    GenerationReason,
+    GenerationState,
+    ThreadRef,
+    ThreadState,
+)
 from dadm.domain.turn import TurnState
 from dadm.ports.audit import AuditAction
 from dadm.ports.store import ThreadStore
@@ -70,14 +76,15 @@ async def two_generations(stage: Stage) -> Replica:
     return replica
 
 
-async def left_open(stage: Stage) -> None:
-    """Leave the turn of t4 without an end and its run under way."""
+async def left_open(stage: Stage) -> Hold:
+    """Leave the turn of t4 without an end; its run is under way until it is let go."""
     replica = await stage.replica()
     hold = stage.backend.hold_turn()
     asking = stage.begin(replica.ask("t4"))
     await hold.asked.wait()
     await replica.crash()
     await settled(asking)
+    return hold
 
 
 async def test_all_that_every_conversation_had_is_deleted_and_counted(stage: Stage) -> None:
@@ -217,6 +224,47 @@ async def test_each_conversation_is_deleted_at_the_backend_that_keeps_it(keeping
     assert not elsewhere.calls
     keeping.backends.add(keeping.backend)
     assert isinstance(await erase(keeping), Erased)
+
+
+async def test_a_conversation_that_becomes_known_meanwhile_is_deleted_too(keeping: Stage) -> None:
+    await two_generations(keeping)
+    replica = await keeping.replica()
+    arrived, let_go = replica.store.hold_next("note_erased")
+    erasing = keeping.begin(ThreadCare(replica.world).erasing.erase(REF))
+    await arrived.wait()
+    await keeping.store.note_conversation(
+        REF,
+        identity=keeping.backend.identity,
+        conversation_id=await keeping.backend.open(labels={}),
+        reason=GenerationReason.LOST,
+        opened_from=0,
+        opened_to=0,
+    )
+    let_go.set()
+
+    done = await erasing
+
+    assert isinstance(done, Erased)
+    assert done.receipt.conversations == 3
+    await assert_nothing_left(keeping)
+
+
+async def test_a_thread_that_was_not_erased_after_all_goes_on_without_what_was_abandoned(
+    keeping: Stage,
+) -> None:
+    await two_generations(keeping)
+    hold = await left_open(keeping)
+    keeping.backend.fail("cancel", BackendUnavailable("Not now."))
+    replica = await keeping.replica()
+    replica.store.fail_next("begin_erasure", StoreUnavailable("Gone."), times=10)
+    with pytest.raises(StoreUnavailable):
+        await ThreadCare(replica.world, patience_seconds=60).erasing.erase(REF)
+    hold.let_go()
+
+    fifth = await (await keeping.replica()).ask("t5")
+
+    assert (await keeping.thread()).state is ThreadState.OPEN
+    assert "What about t4?" not in [each.text for each in await keeping.kept(fifth.thread_id)]
 
 
 async def test_each_deleted_conversation_is_told_of(keeping: Stage) -> None:

@@ -122,6 +122,32 @@ async def test_a_turn_that_ends_while_it_is_read_is_no_finding(stage: Stage) -> 
     assert (found.findings, found.turns) == ((), 4)
 
 
+async def test_a_turn_that_ends_between_turns_and_thread_is_no_finding(stage: Stage) -> None:
+    asked = await with_turns(stage, *DECISION)
+    reader = await stage.replica()
+    reader.store.hold_next("threads")[1].set()
+    arrived, let_go = reader.store.hold_next("threads")
+    reading = stage.begin(ThreadCare(reader.world).verifying.verify(await stage.thread()))
+    await arrived.wait()
+    await asked.ask("t4")
+    let_go.set()
+
+    found = await reading
+
+    assert (found.findings, found.turns) == ((), 4)
+
+
+async def test_a_thread_of_which_nothing_was_copied_is_sound(keeping: Stage) -> None:
+    replica = await keeping.replica(limits=replace(LIMITS, copied_characters=1))
+    await replica.ask("t1")
+    keeping.backend.lose(keeping.backend.conversation_ids[0])
+    await replica.ask("t2")
+
+    found = await verified(keeping)
+
+    assert (found.findings, found.messages) == ((), 2)
+
+
 async def test_a_held_thread_is_waited_for_a_little_while(keeping: Stage) -> None:
     replica = await with_turns(keeping, "Who?")
     hold = keeping.backend.hold_turn()
