@@ -93,6 +93,7 @@ class Conversing:
             history=history,
             answer_schema=held.turn.answer_schema,
             labels={"engine": key.engine, "scope": key.scope, "task": key.task_id},
+            attempt=f"{held.lease.owner}.{held.attempt.number}",
         )
 
     async def _named(self, response_id: str) -> None:

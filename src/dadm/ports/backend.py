@@ -18,7 +18,9 @@ class Question:
     `history` is what a backend that keeps nothing shows the model before the prompt; it trims
     that to the model's window itself. A backend that keeps conversations ignores it.
     `answer_schema` already includes the assistant's own. `labels` are short texts for the
-    backend's own records (turn and thread), never needed to find anything again.
+    backend's own records (turn and thread), never needed to find anything again. `attempt`
+    names this one request and no other, `""` for none: a backend that knows a repeated request
+    by such a name answers it once.
     """
 
     conversation_id: ConversationId
@@ -27,6 +29,7 @@ class Question:
     history: Window
     answer_schema: JsonObject | None = None
     labels: JsonObject
+    attempt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,6 +147,17 @@ async def test_labels_are_cut_to_what_metadata_takes() -> None:
     assert {len(value) for value in sent.values()} == {512}
 
 
+async def test_a_turn_names_its_attempt_for_those_who_know_a_repeated_request_by_it() -> None:
+    wire = Wire(stream(CREATED, completed()), stream(CREATED, completed()))
+
+    async with openai_over(wire) as backend:
+        await events_of(backend, question(ON, "Who?", attempt="owner_1.2"))
+        await events_of(backend, question(ON, "Who?"))
+
+    keys = [request.headers.get("idempotency-key") for request in wire.requests]
+    assert keys == ["owner_1.2", None]
+
+
 async def test_the_run_is_named_at_once_and_its_answer_read_from_the_end() -> None:
     wire = Wire(
         stream(

@@ -211,3 +211,17 @@ async def test_a_service_that_says_when_to_come_back_is_heard() -> None:
             await events_of(at.backend, question(at.on, "x"))
 
     assert unavailable.value.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize(("honoured", "answers"), [(True, 1), (False, 2)])
+async def test_a_request_that_something_repeats_is_answered_once_where_its_key_is_honoured(
+    honoured: bool, answers: int
+) -> None:
+    async with at_fault(f"{ON_RESPONSES} duplicate reply=second") as given:
+        given.simulated.switch(idempotency_key_honoured=honoured)
+
+        await events_of(given.backend, question(given.on, "x", attempt="owner_1.1"))
+
+        assert len(given.simulated.ledger.model_calls()) == answers
+        kept = [kept.message.text async for kept in given.backend.messages(given.on)]
+        assert kept.count("x") == answers

@@ -163,7 +163,12 @@ class OpenAIConversations:
         errors = self._errors.asked_as(question.assistant)
         stream = EventStream(errors, seconds=self._turn_timeout_seconds)
         sent = self._client.responses.create(
-            **request, stream=True, timeout=timeouts(self._turn_timeout_seconds)
+            **request,
+            stream=True,
+            timeout=timeouts(self._turn_timeout_seconds),
+            # Not documented for responses, and harmless: where it is honoured, a request that
+            # something on the way repeats is answered once.
+            extra_headers={"Idempotency-Key": question.attempt} if question.attempt else None,
         )
         async with (
             stream.opened(sent) as events,
