@@ -205,7 +205,7 @@ def test_a_file_with_dangling_rows_is_not_changed(tmp_path: Path) -> None:
 
     with (
         closing(sqlite3.connect(path, isolation_level=None)) as connection,
-        pytest.raises(sqlite3.IntegrityError, match="rows are missing"),
+        pytest.raises(StoreMisconfigured, match="refer to others which are missing"),
     ):
         write_schema(connection)
 
@@ -220,5 +220,5 @@ async def test_that_is_said_when_the_file_is_opened(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DELETE FROM turns WHERE id = 1")
 
-    with pytest.raises(StoreMisconfigured, match="rows are missing"):
+    with pytest.raises(StoreMisconfigured, match="refer to others which are missing"):
         await open_sqlite(path).__aenter__()

@@ -141,7 +141,7 @@ async def test_what_was_asked_for_is_finished_before_closing(sqlite_path: Path) 
 
 async def test_readers_write_nothing(sqlite_path: Path) -> None:
     async with open_sqlite(sqlite_path) as database:
-        with pytest.raises(StoreUnavailable, match="readonly"):
+        with pytest.raises(StoreMisconfigured, match="readonly"):
             await database.read(lambda connection: connection.execute(ADD_SCOPE, ("x",)).rowcount)
         assert await database.read(lambda connection: connection.execute(SCOPES).fetchall()) == []
 

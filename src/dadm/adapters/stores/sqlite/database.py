@@ -3,13 +3,16 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dadm.adapters.stores.sqlite.failures import translated
+from dadm.adapters.stores.sqlite.file_in_place import FileInPlace
 from dadm.adapters.stores.sqlite.job_thread import Batch, Job, JobThread
 from dadm.adapters.stores.sqlite.opening import connect, prepare
-from dadm.domain.errors import StoreUnavailable, ThreadConflict
+from dadm.domain.errors import StoreMisconfigured
 
 T = TypeVar("T")
 
@@ -26,10 +29,10 @@ class SqliteDatabase:
     def __init__(self, path: Path) -> None:
         """Connect to `path`, whose schema is up to date, within the running loop."""
         self._path = path
-        self._writer = JobThread(f"{path.name} writer", connect(path), commit_together)
-        self._reader = JobThread(
-            f"{path.name} reader", connect(path, is_reader=True), read_together
-        )
+        file = FileInPlace(path)
+        writes, reads = partial(commit_together, file), partial(read_together, file)
+        self._writer = JobThread(f"{path.name} writer", connect(path), writes)
+        self._reader = JobThread(f"{path.name} reader", connect(path, is_reader=True), reads)
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Do `job` and commit it.
@@ -37,6 +40,7 @@ class SqliteDatabase:
         Raises:
             ThreadConflict: A constraint of the database refused the change.
             StoreUnavailable: The database did not confirm the change.
+            StoreMisconfigured: The file cannot be written to, or was taken away.
         """
         return await self._do(self._writer, job)
 
@@ -49,18 +53,13 @@ class SqliteDatabase:
 
         Raises:
             StoreUnavailable: The database did not answer.
+            StoreMisconfigured: The file cannot be read, or was taken away.
         """
         return await self._do(self._reader, job)
 
     async def _do(self, thread: JobThread, job: Callable[[sqlite3.Connection], T]) -> T:
-        try:
+        with translated(self._path):
             result: T = await thread.do(job)
-        except sqlite3.IntegrityError as error:
-            message = f"The database refused the change: {error}."
-            raise ThreadConflict(message) from error
-        except sqlite3.DatabaseError as error:
-            message = f"The database {self._path} did not confirm: {error}."
-            raise StoreUnavailable(message) from error
         return result
 
     async def close(self) -> None:
@@ -85,10 +84,11 @@ async def open_sqlite(path: Path | str) -> AsyncIterator[SqliteDatabase]:
         await database.close()
 
 
-def commit_together(connection: sqlite3.Connection, batch: Batch) -> None:
+def commit_together(file: FileInPlace, connection: sqlite3.Connection, batch: Batch) -> None:
     """Do jobs in one transaction, each undone by itself if it fails; results count once durable."""
     wanted = [job for job in batch if not job.done.cancelled()]
     try:
+        file.check()
         connection.execute("BEGIN IMMEDIATE")
         if not all(do_or_change_nothing(connection, job) for job in wanted):
             # Rare enough that savepoints, which cost as much as a step itself, are not set before.
@@ -97,11 +97,11 @@ def commit_together(connection: sqlite3.Connection, batch: Batch) -> None:
             for job in wanted:
                 do_apart(connection, job)
         connection.execute("COMMIT")
+        file.check()
     except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.rollback()
-        for job in wanted:
-            job.error = job.error or error
+        fail(connection, wanted, error)
+    except StoreMisconfigured as error:
+        disown(wanted, error)
 
 
 def do_or_change_nothing(connection: sqlite3.Connection, job: Job) -> bool:
@@ -112,10 +112,7 @@ def do_or_change_nothing(connection: sqlite3.Connection, job: Job) -> bool:
     """
     changes_before = connection.total_changes
     job.do(connection)
-    if not connection.in_transaction:
-        # SQLite itself gave it up (disk full, say); the next job would be committed alone.
-        message = f"the transaction was given up: {job.error}"
-        raise sqlite3.OperationalError(message)
+    refuse_given_up(connection, job)
     return job.error is None or connection.total_changes == changes_before
 
 
@@ -127,21 +124,49 @@ def do_apart(connection: sqlite3.Connection, job: Job) -> None:
     """
     connection.execute("SAVEPOINT job")
     job.do(connection)
+    refuse_given_up(connection, job)
     if job.error is not None:
-        # Where SQLite itself gave up the transaction, this raises.
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")
 
 
-def read_together(connection: sqlite3.Connection, batch: Batch) -> None:
+def refuse_given_up(connection: sqlite3.Connection, job: Job) -> None:
+    """Let no job follow where SQLite itself gave up the transaction (disk full, say).
+
+    It would be committed alone.
+    """
+    if not connection.in_transaction:
+        if isinstance(job.error, sqlite3.Error):
+            raise job.error
+        message = f"the transaction was given up: {job.error}"
+        raise sqlite3.OperationalError(message)
+
+
+def read_together(file: FileInPlace, connection: sqlite3.Connection, batch: Batch) -> None:
     """Do jobs that read, all on one state of the database."""
     try:
         connection.execute("BEGIN")
         for job in batch:
             job.do(connection)
         connection.execute("COMMIT")
+        file.check()
     except sqlite3.Error as error:
-        if connection.in_transaction:
+        fail(connection, batch, error)
+    except StoreMisconfigured as error:
+        disown(batch, error)
+
+
+def fail(connection: sqlite3.Connection, batch: Batch, error: Exception) -> None:
+    """Let every job of a transaction fail that came to nothing."""
+    if connection.in_transaction:
+        # Where even this fails, the next transaction cannot begin, and comes here again.
+        with suppress(sqlite3.Error):
             connection.rollback()
-        for job in batch:
-            job.error = job.error or error
+    for job in batch:
+        job.error = job.error or error
+
+
+def disown(batch: Batch, error: StoreMisconfigured) -> None:
+    """Let nothing count, nor any refusal, that came of a file which is no longer ours."""
+    for job in batch:
+        job.error = error

@@ -93,8 +93,15 @@ class JobThread:
     def _run(self) -> None:
         with closing(self._connection) as connection:
             while (batch := self._next_batch()) is not None:
-                self._do_batch(connection, batch)
+                self._do_or_fail(connection, batch)
                 self._loop.call_soon_threadsafe(tell_all, batch)
+
+    def _do_or_fail(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        try:
+            self._do_batch(connection, batch)
+        except Exception as error:  # noqa: BLE001 - a thread that ended would tell nobody anything
+            for job in batch:
+                job.error = job.error or error
 
     def _next_batch(self) -> list[Job] | None:
         batch = self._handed_over.get()

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dadm.adapters.stores.migrations.version import SCHEMA, VERSION_TABLE
+from dadm.adapters.stores.sqlite.failures import ours
 from dadm.domain.errors import StoreMisconfigured, StoreUnavailable
 
 BUSY_SECONDS = 30.0
@@ -38,22 +39,24 @@ def prepare(path: Path) -> None:
 
     Raises:
         StoreMisconfigured: The file cannot be used: no right to it, no database, a newer schema.
-        StoreUnavailable: Others kept it locked all the time.
+        StoreUnavailable: Others kept it locked all the time, or its disk is full.
     """
     patience_ends = time.monotonic() + BUSY_SECONDS
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while not is_prepared(path):
             if time.monotonic() > patience_ends:
-                message = f"The database {path} is locked by another program."
+                message = (
+                    f"The database {path} is locked by another program: end that, or give each a "
+                    "file of its own."
+                )
                 raise StoreUnavailable(message)
             time.sleep(LOOK_AGAIN_SECONDS)
     except OSError as error:
         message = f"The folder of the database {path} cannot be used: {error.strerror}."
         raise StoreMisconfigured(message) from error
-    except sqlite3.DatabaseError as error:
-        message = f"The database {path} cannot be used: {error}."
-        raise StoreMisconfigured(message) from error
+    except sqlite3.Error as error:
+        raise ours(error, path) from error
 
 
 def is_prepared(path: Path) -> bool:
@@ -102,6 +105,9 @@ def write_schema(connection: sqlite3.Connection) -> None:
         except DBAPIError as error:
             raise error.orig or error from error
         if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
-            message = "rows are missing that others refer to"
-            raise sqlite3.IntegrityError(message)
+            message = (
+                "The database has rows that refer to others which are missing, so its schema was "
+                "not brought up to date. Restore a backup, or name another file."
+            )
+            raise StoreMisconfigured(message)
         connection.execute("COMMIT")
