@@ -1,7 +1,9 @@
 """People care for threads beside a running service: what somebody broke behind its back is found and mended."""
 
+import asyncio
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,10 @@ import pytest
 
 from tests.acceptance.command_line import CommandLine
 from tests.acceptance.programs import Program, Starting
+from tests.databases import beside, command
+
+# Each command of a test is a program of its own.
+pytestmark = pytest.mark.timeout(240)
 
 KEY = "sk-of-nobody"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
@@ -59,7 +65,7 @@ class Stage:
 def serving(start: Starting, tmp_path: Path) -> Callable[..., Stage]:
     """Start simulator and service; the service with more settings if any are given."""
 
-    def begin(**more: str) -> Stage:
+    def begin(*, database_url: str = "", **more: str) -> Stage:
         simulator = start("simulate-openai", "--port", "0").address
         settings = {
             "DADM_BACKEND": "openai",
@@ -69,6 +75,8 @@ def serving(start: Starting, tmp_path: Path) -> Callable[..., Stage]:
             "OPENAI_API_KEY": KEY,
             "OPENAI_BASE_URL": f"{simulator}/v1",
         }
+        if database_url:
+            settings["DADM_DATABASE_URL"] = database_url
         dadm = CommandLine(start=start, home=tmp_path, settings=settings)
         return Stage(dadm=dadm, simulator=simulator, service=dadm.stay("serve", **more))
 
@@ -133,10 +141,23 @@ def test_a_turn_whose_replica_was_killed_is_resolved_by_a_person(
     assert stage.kinds("--remote", code=0) == []
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the address of an empty database of either kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'care.db'}"
+        return
+    server: str = request.getfixturevalue("postgres_server_url")
+    name = f"dadm_care_{os.getpid()}"
+    asyncio.run(command(server, f"CREATE DATABASE {name}"))
+    yield beside(server, name)
+    asyncio.run(command(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
 def test_nothing_is_left_of_an_erased_thread_though_its_eraser_was_killed(
-    serving: Callable[..., Stage],
+    database_url: str, serving: Callable[..., Stage]
 ) -> None:
-    stage = serving()
+    stage = serving(database_url=database_url)
     stage.ask("t1")
     first = stage.ask("t2")["result"]["thread_id"]
     stage.dadm.document("threads", "rebuild", first)
@@ -146,6 +167,8 @@ def test_nothing_is_left_of_an_erased_thread_though_its_eraser_was_killed(
         attempt["response_id"] for turn in shown["turns"] for attempt in turn["attempt_list"]
     ]
     items = {each: stage.items(each) for each in (first, second)}
+    assert stage.kinds("--remote", code=0) == []
+    assert stage.dadm.document("turns", "list", "--state", "completed")["turns"]
 
     killed = stage.dadm(
         *("threads", "erase", first, "--yes"), DADM_FAILPOINT="store.note_erased:before:2"
