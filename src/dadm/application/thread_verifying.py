@@ -113,9 +113,7 @@ class ThreadVerifying:
         if not is_remote:
             return told
         is_damaged = any(not each.kind.is_unsure for each in found)
-        remote = await self._verify_conversation(
-            thread.ref, is_repaired=is_repaired and not is_damaged
-        )
+        remote = await self._verify_conversation(thread.ref, is_repaired=is_repaired and not found)
         not_rebuilt = remote.not_rebuilt
         if is_repaired and is_damaged and any(each.kind.is_drift for each in remote.findings):
             not_rebuilt = "The transcript itself is damaged, so nothing is rebuilt from it."
@@ -147,15 +145,17 @@ class ThreadVerifying:
         return local
 
     async def _read_on(self, local: _Local) -> None:
-        """Look at the turns that were not looked at yet, but for the last."""
-        local.last = None
+        """Look at the turns that were not looked at yet, but for the last.
+
+        The last of each page is read again with the next one, for it may have been the last of
+        all when its page was read.
+        """
         while True:
-            after = max(local.check.last_sequence, local.last.sequence if local.last else 0)
+            after = local.check.last_sequence
             page = await self._store.turns(local.thread.ref, after_sequence=after, limit=PAGE)
-            for turn in page:
-                if local.last is not None:
-                    local.check.take(local.last)
-                local.last = turn
+            for turn in page[:-1]:
+                local.check.take(turn)
+            local.last = page[-1] if page else None
             if len(page) < PAGE:
                 return
 

@@ -9,7 +9,7 @@ import pytest
 from dadm.adapters.backends.scripted import ScriptedBackend
 from dadm.application.findings import FindingKind
 from dadm.application.thread_care import ThreadCare
-from dadm.application.thread_verifying import RemoteCheck, Verification
+from dadm.application.thread_verifying import PAGE, RemoteCheck, Verification
 from dadm.domain.errors import BackendUnavailable, OutcomeUnknown, ThreadErased
 from dadm.domain.thread import ConversationId, GenerationReason, GenerationState
 from dadm.domain.transcript import Message, Role
@@ -135,6 +135,26 @@ async def test_a_turn_that_ends_between_turns_and_thread_is_no_finding(stage: St
     found = await reading
 
     assert (found.findings, found.turns) == ((), 4)
+
+
+async def test_a_turn_that_ends_between_two_pages_is_no_finding(keeping: Stage) -> None:
+    asked = await with_turns(keeping, *["Go on."] * (PAGE - 1))
+    hold = keeping.backend.hold_turn()
+    last_of_page = keeping.begin(asked.ask("last"))
+    await hold.asked.wait()
+    reader = await keeping.replica()
+    reader.store.hold_next("turns")[1].set()
+    arrived, let_go = reader.store.hold_next("turns")
+    reading = keeping.begin(ThreadCare(reader.world).verifying.verify(await keeping.thread()))
+    await arrived.wait()
+    hold.let_go()
+    await last_of_page
+    await asked.ask("next")
+    let_go.set()
+
+    found = await reading
+
+    assert (found.findings, found.turns) == ((), PAGE + 1)
 
 
 async def test_a_thread_of_which_nothing_was_copied_is_sound(keeping: Stage) -> None:

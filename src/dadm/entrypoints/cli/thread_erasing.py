@@ -1,7 +1,7 @@
 """`dadm threads erase`: a thread is deleted here and at its backends, and a receipt stays."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
@@ -47,7 +47,7 @@ def erase_thread(
     backend does not answer: the thread takes no more turns, and erasing goes on with the next try.
     An erased thread gives its receipt again.
     """
-    from dadm.application.thread_erasing import Erased, Postponed
+    from dadm.application.thread_erasing import Erased, Postponed, Unfinished
     from dadm.application.thread_holding import ThreadBusy
 
     if not is_sure:
@@ -69,13 +69,15 @@ def erase_thread(
             )
         case ThreadBusy(said=said):
             refuse(said)
-        case _:
-            reasons = "\n".join(f"  {reason}" for reason in done.reasons)
+        case Unfinished(reasons=found):
+            reasons = "\n".join(f"  {reason}" for reason in found)
             tell_failure(
                 f"Not all could be deleted:\n{reasons}\nThe thread takes no more turns; go on when "
                 f"that is mended: dadm threads erase {thread_id}"
             )
             raise typer.Exit(UNUSABLE)
+        case _:
+            assert_never(done)
 
 
 def _ask_first(thread_id: str, database: str | None) -> None:
