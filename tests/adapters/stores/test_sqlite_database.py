@@ -13,10 +13,11 @@ from dadm.adapters.stores.sqlite import SqliteDatabase, SqliteStore, open_sqlite
 from dadm.adapters.stores.sqlite.opening import connect
 from dadm.domain.errors import StoreMisconfigured, StoreUnavailable, ThreadConflict
 from dadm.ports.store_values import Submitted, ThreadHeld
-from tests.contracts.stores import LONG, StoreUnderTest, request, thread_key
+from tests.contracts.stores import LONG, StoreUnderTest, answer, request, thread_key
 
 ADD_SCOPE = "INSERT INTO scopes (engine, tenant, name) VALUES ('e', '', ?)"
 SCOPES = "SELECT name FROM scopes ORDER BY id"
+SECRET = b"SECRET"
 
 
 def scopes_in(path: Path) -> list[str]:
@@ -30,12 +31,18 @@ async def test_commits_are_durable_and_foreign_keys_enforced(sqlite_path: Path) 
         settings = await database.write(
             lambda connection: [
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+                for name in (
+                    "journal_mode",
+                    "synchronous",
+                    "foreign_keys",
+                    "busy_timeout",
+                    "secure_delete",
+                )
             ]
         )
 
     full = 2
-    assert settings == ["wal", full, 1, 30_000]
+    assert settings == ["wal", full, 1, 30_000, 1]
 
 
 async def test_a_job_that_fails_harms_no_other(sqlite_path: Path) -> None:
@@ -298,3 +305,33 @@ async def test_missing_folders_are_made(tmp_path: Path) -> None:
     async with open_sqlite(path) as database:
         assert isinstance(database, SqliteDatabase)
     assert path.exists()
+
+
+async def test_no_byte_of_an_erased_text_is_left_in_the_file_or_beside_it(
+    sqlite_path: Path,
+) -> None:
+    async def put(*_: object) -> None:
+        raise NotImplementedError
+
+    async with open_sqlite(sqlite_path) as database:
+        given = StoreUnderTest(SqliteStore(database), put)
+        await given.ready()
+        for number in range(30):
+            taken = await given.submit(f"t{number}", prompt="SECRET " * (number * 20 + 1))
+            await given.store.set_aside(
+                taken.lease, taken.turn.ref, error_code="x", error_message="SECRET" * number
+            )
+            holder = await given.lease(owner="next")
+            end = answer("SECRET" * (number * 100 + 1))
+            await given.store.settle(holder.lease, taken.turn.ref, end)
+        assert any(SECRET in content for content in beside(sqlite_path))
+
+        receipt = await given.erase((await given.lease()).lease)
+
+        assert receipt.turns == 30
+        assert not any(SECRET in content for content in beside(sqlite_path))
+
+
+def beside(path: Path) -> list[bytes]:
+    """Read a database file, and what SQLite has put beside it."""
+    return [file.read_bytes() for file in path.parent.iterdir() if file.is_file()]

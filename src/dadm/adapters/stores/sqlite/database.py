@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from dadm.adapters.stores.sqlite.failures import translated
 from dadm.adapters.stores.sqlite.file_in_place import FileInPlace
 from dadm.adapters.stores.sqlite.job_thread import Batch, Job, JobThread
-from dadm.adapters.stores.sqlite.opening import connect, prepare
+from dadm.adapters.stores.sqlite.opening import connect, empty_log, prepare
 from dadm.domain.errors import StoreMisconfigured
 
 T = TypeVar("T")
@@ -61,6 +61,15 @@ class SqliteDatabase:
         with translated(self._path):
             result: T = await thread.do(job)
         return result
+
+    async def empty_log(self) -> None:
+        """Let nothing be read any more in the log of what was deleted, as far as that can be done.
+
+        Raises:
+            StoreUnavailable: The database did not confirm.
+        """
+        with translated(self._path):
+            await asyncio.to_thread(empty_log, self._path)
 
     async def close(self) -> None:
         """Finish what waits, then close the file."""

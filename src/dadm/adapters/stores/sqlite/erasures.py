@@ -77,7 +77,9 @@ class SqliteErasures:
         )
 
     async def finish_erasure(self, lease: Lease) -> ErasureReceipt:
-        return await self._database.write(lambda connection: finish(connection, lease))
+        written = await self._database.write(lambda connection: finish(connection, lease))
+        await self._database.empty_log()
+        return written
 
     async def receipt(self, thread: ThreadRef) -> ErasureReceipt | None:
         return await self._database.read(lambda connection: receipt_of(connection, thread))

@@ -11,6 +11,7 @@ from dadm.domain.errors import StoreMisconfigured, StoreUnavailable
 
 BUSY_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.02
+LOG_PATIENCE_MILLISECONDS = 1000
 # Larger than the default, so that fewer bytes are lost behind texts that do not fill a page.
 PAGE_BYTES = 8192
 # What SQLite says where waiting may help; anything else needs a person.
@@ -29,6 +30,8 @@ def connect(path: Path, *, is_reader: bool = False) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
+    # What is deleted is overwritten, or erased texts would be read in the file for a long time.
+    connection.execute("PRAGMA secure_delete = ON")
     if is_reader:
         connection.execute("PRAGMA query_only = ON")
     return connection
@@ -111,3 +114,13 @@ def write_schema(connection: sqlite3.Connection) -> None:
             )
             raise StoreMisconfigured(message)
         connection.execute("COMMIT")
+
+
+def empty_log(path: Path) -> None:
+    """Move what is in the log to the file, and empty the log, unless others are at it too long.
+
+    It is the log of all programs on the file; what is left there goes when it begins anew.
+    """
+    with closing(connect(path)) as connection:
+        connection.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE_MILLISECONDS}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
