@@ -25,7 +25,7 @@ from tests.contracts.stores import (
     submitted,
     thread_key,
 )
-from tests.databases import command
+from tests.databases import beside, command
 
 NOBODY_LISTENS = "postgresql://user:secret@127.0.0.1:1/dadm"
 
@@ -110,6 +110,22 @@ async def test_a_role_that_may_not_make_tables_is_told(
         await command(postgres_server_url, f"DROP ROLE {role}")
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_cannot_keep_every_text_is_refused(
+    postgres_server_url: str, encoding: str
+) -> None:
+    name = f"dadm_{encoding.lower()}_{os.getpid()}"
+    made = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    await command(postgres_server_url, f"CREATE DATABASE {name} {made}")
+    try:
+        with pytest.raises(StoreMisconfigured, match=f"as {encoding}.*ENCODING 'UTF8'"):
+            async with open_postgres(beside(postgres_server_url, name)):
+                pass
+    finally:
+        await command(postgres_server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.postgres

@@ -55,10 +55,18 @@ async def bring_up_to_date(url: str) -> None:
     """Apply what is missing of the schema, one replica at a time.
 
     Raises:
-        StoreMisconfigured: The schema is newer than this program.
+        StoreMisconfigured: The schema is newer than this program, or the database cannot keep
+            every text.
     """
     connection = await connect(url)
     try:
+        encoding = connection.get_settings().server_encoding
+        if encoding != "UTF8":
+            message = (
+                f"The database keeps texts as {encoding}, which has not all characters. "
+                "Create one with ENCODING 'UTF8'."
+            )
+            raise StoreMisconfigured(message)
         if await is_up_to_date(connection):
             return
     finally:
