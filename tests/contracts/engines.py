@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from dadm.adapters.engines.embedded import EmbeddedEngine
+from dadm.adapters.engines.external_task import ExternalTaskEngine
 from dadm.adapters.engines.memory import MemoryEngine
 from dadm.domain.json import JsonObject
 from dadm.ports.clock import Clock, Identifiers
@@ -21,17 +22,19 @@ from dadm.ports.process_store import ProcessStore
 from tests.adapters.engines.bpmn import (
     boundary,
     caught,
+    definitions,
     end,
     error,
     extended,
     flows,
-    model,
     node,
+    process,
     properties,
     start,
     task,
 )
 from tests.builders import make_leased_task
+from tests.contracts.rest_engine import RestEngine
 
 CAUGHT = "CAUGHT"
 LONG = timedelta(hours=1)
@@ -97,6 +100,24 @@ class EngineUnderTest(ABC):
         return taken
 
 
+def one_task(topic: str, *, key: str, priority: int) -> bytes:
+    """Write a model with one task, whose error leads to another one for a person."""
+    inner = "<bpmn:documentation>What now?</bpmn:documentation>" + extended(properties(a="b"))
+    return definitions(
+        error(CAUGHT),
+        process(
+            start(),
+            task("Task_1", inner, topic=topic, attributes=f"camunda:taskPriority='{priority}'"),
+            boundary("c", "Task_1", caught("caught")),
+            node("userTask", "U"),
+            end(),
+            flows("s > Task_1 > e", "c > U > e"),
+            key=key,
+            attributes="camunda:historyTimeToLive='1'",
+        ),
+    )
+
+
 class MemoryUnderTest(EngineUnderTest):
     def __init__(self, clock: Clock, identifiers: Identifiers) -> None:
         engine = MemoryEngine(clock, identifiers)
@@ -151,17 +172,7 @@ class EmbeddedUnderTest(EngineUnderTest):
         priority: int = 0,
         variables: JsonObject | None = None,
     ) -> str:
-        inner = "<bpmn:documentation>What now?</bpmn:documentation>" + extended(properties(a="b"))
-        document = model(
-            start(),
-            task("Task_1", inner, topic=topic, attributes=f"camunda:taskPriority='{priority}'"),
-            boundary("c", "Task_1", caught("caught")),
-            node("userTask", "U"),
-            end(),
-            flows("s > Task_1 > e", "c > U > e"),
-            key=key,
-            declared=error(CAUGHT),
-        )
+        document = one_task(topic, key=key, priority=priority)
         await self._embedded.deploy({"model.bpmn": document}, tenant=tenant)
         started = await self._embedded.start(key, variables=variables or {}, tenant=tenant)
         return started.instance_id
@@ -175,3 +186,30 @@ class EmbeddedUnderTest(EngineUnderTest):
                 await self._embedded.retry_incident(
                     incident.incident_id, variables={}, retries=retries
                 )
+
+
+class ExternalTaskUnderTest(EngineUnderTest):
+    """A real engine of the Camunda 7 family, and two clients of it."""
+
+    def __init__(self, rest: RestEngine, clock: Clock, identifiers: Identifiers) -> None:
+        self._rest = rest
+        self.engine = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
+        self.other = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
+
+    async def offer(
+        self,
+        topic: str = "alpha",
+        *,
+        key: str = "p",
+        tenant: str = "",
+        priority: int = 0,
+        variables: JsonObject | None = None,
+    ) -> str:
+        await self._rest.deploy(one_task(topic, key=key, priority=priority), tenant=tenant)
+        return await self._rest.start(key, variables=variables, tenant=tenant)
+
+    async def cancel(self, instance_id: str) -> None:
+        await self._rest.delete(f"/process-instance/{instance_id}")
+
+    async def retry(self, task: LeasedTask, retries: int) -> None:
+        await self._rest.put(f"/external-task/{task.task_id}/retries", {"retries": retries})

@@ -1,7 +1,7 @@
 """What every engine promises about service tasks: leases, reports, retries, and ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -17,8 +17,13 @@ from tests.contracts.engines import (
     EmbeddedUnderTest,
     Engine,
     EngineUnderTest,
+    ExternalTaskUnderTest,
     MemoryUnderTest,
 )
+from tests.contracts.rest_engine import RestEngine
+
+REAL = [pytest.mark.engines, pytest.mark.timeout(240)]
+"""Long enough for a real engine to start."""
 
 
 @pytest.fixture
@@ -36,7 +41,29 @@ def embedded_on_sqlite(sqlite_processes: ProcessStore) -> EngineUnderTest:
     return EmbeddedUnderTest(sqlite_processes, SystemClock(), RandomIdentifiers())
 
 
-@pytest.fixture(params=["memory", "embedded", "embedded_on_sqlite"])
+@pytest.fixture
+async def operaton(operaton_url: str) -> AsyncIterator[EngineUnderTest]:
+    rest = RestEngine(operaton_url)
+    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
+    await rest.close()
+
+
+@pytest.fixture
+async def camunda7(camunda7_url: str) -> AsyncIterator[EngineUnderTest]:
+    rest = RestEngine(camunda7_url)
+    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
+    await rest.close()
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "embedded",
+        "embedded_on_sqlite",
+        pytest.param("operaton", marks=REAL),
+        pytest.param("camunda7", marks=REAL),
+    ]
+)
 def given(request: pytest.FixtureRequest) -> EngineUnderTest:
     found: EngineUnderTest = request.getfixturevalue(request.param)
     return found
@@ -113,7 +140,9 @@ async def test_many_workers_at_once_each_get_other_tasks(given: EngineUnderTest)
         *(given.fetch(most=3, engine=engine) for engine in (given.engine, given.other) * 5)
     )
 
-    ids = [task.task_id for batch in fetched for task in batch]
+    # An engine may give some of them less than there is, where they reach for the same.
+    rest = await given.fetch()
+    ids = [task.task_id for batch in (*fetched, rest) for task in batch]
     assert len(ids) == len(set(ids)) == 20
 
 
@@ -202,8 +231,12 @@ async def test_a_late_report_counts_while_nobody_else_has_the_task(
 
     await report(given.other, task)
 
-    with pytest.raises((TaskGone, LeaseLost)):
+    if report in (fail, give_up) and Feature.LEASE_ENDS_WITH_FAILURE not in given.engine.features:
         await complete(given.engine, task)
+        assert not await given.engine.is_active(task)
+    else:
+        with pytest.raises((TaskGone, LeaseLost)):
+            await complete(given.engine, task)
 
 
 async def test_a_lease_that_ran_out_is_not_extended(given: EngineUnderTest) -> None:
@@ -349,7 +382,6 @@ async def test_an_error_that_nothing_catches_waits_for_a_person(given: EngineUnd
 
 
 async def test_ends_are_told_in_order_until_forgotten(given: EngineUnderTest) -> None:
-    assert Feature.OUTBOX in given.engine.features
     offered = [await given.offer() for _ in range(3)]
     for instance_id in reversed(offered):
         await given.cancel(instance_id)
@@ -363,3 +395,7 @@ async def test_ends_are_told_in_order_until_forgotten(given: EngineUnderTest) ->
     assert list(await given.engine.ended_instances(after=positions[0], limit=1)) == [told[1]]
     await given.engine.forget_ended(up_to=positions[1])
     assert list(await given.engine.ended_instances(after=0, limit=10)) == [told[2]]
+    # Forgotten for whoever is there now; where the engine's own history is read, not for others.
+    left = await given.other.ended_instances(after=0, limit=10)
+    is_outbox = Feature.OUTBOX in given.engine.features
+    assert list(left) == ([told[2]] if is_outbox else list(told))

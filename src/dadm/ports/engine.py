@@ -18,8 +18,10 @@ class Feature(StrEnum):
     PRIORITY = "priority"
     FENCED_LEASE = "fenced_lease"
     """A worker whose lease was taken over cannot report any more."""
+    LEASE_ENDS_WITH_FAILURE = "lease_ends_with_failure"
+    """Who reported a failure cannot report any more; elsewhere the same worker still may."""
     OUTBOX = "outbox"
-    """The ends of process instances are told reliably."""
+    """An end of an instance is told until it is forgotten; elsewhere, as long as history has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from lxml import etree
 from SpiffWorkflow.bpmn.parser import BpmnValidator
 
 import dadm
-from dadm.adapters.engines.embedded.models.names import BPMN, local_name
+from dadm.adapters.engines.bpmn_names import BPMN, local_name
 from dadm.adapters.engines.embedded.models.reading import read_models
 from dadm.domain.json import JsonValue
 from dadm.ports.engine import InstanceState

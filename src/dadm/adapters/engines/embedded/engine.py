@@ -18,6 +18,7 @@ FEATURES = frozenset(
         Feature.UNLOCK,
         Feature.PRIORITY,
         Feature.FENCED_LEASE,
+        Feature.LEASE_ENDS_WITH_FAILURE,
         Feature.OUTBOX,
     }
 )

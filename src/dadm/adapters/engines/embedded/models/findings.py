@@ -5,8 +5,8 @@ from typing import cast
 
 from lxml import etree
 
+from dadm.adapters.engines.bpmn_names import short_name
 from dadm.adapters.engines.embedded.models.expressions import Expression
-from dadm.adapters.engines.embedded.models.names import short_name
 from dadm.adapters.engines.embedded.models.translation import ExpressionInvalid
 from dadm.domain.errors import InvalidModel
 

@@ -4,6 +4,13 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from dadm.adapters.engines.bpmn_names import (
+    CAMUNDA_7,
+    ZEEBE,
+    extensions,
+    local_name,
+    namespace_of,
+)
 from dadm.adapters.engines.embedded.models.elements import (
     Assignment,
     Call,
@@ -20,13 +27,6 @@ from dadm.adapters.engines.embedded.models.expressions import (
     variable,
 )
 from dadm.adapters.engines.embedded.models.findings import Findings
-from dadm.adapters.engines.embedded.models.names import (
-    CAMUNDA_7,
-    ZEEBE,
-    extensions,
-    local_name,
-    namespace_of,
-)
 
 _EITHER = CAMUNDA_7 | {ZEEBE}
 _ZEEBE = frozenset({ZEEBE})

@@ -4,6 +4,17 @@ import re
 
 from lxml import etree
 
+from dadm.adapters.engines.bpmn_names import (
+    CAMUNDA_7,
+    ZEEBE,
+    bpmn_child,
+    bpmn_children,
+    child_text,
+    extensions,
+    local_name,
+    platform_attribute,
+    text_of,
+)
 from dadm.adapters.engines.embedded.models.elements import (
     WORKED,
     Dialect,
@@ -33,17 +44,6 @@ from dadm.adapters.engines.embedded.models.mappings import (
     inputs_of,
     outputs_of,
     properties_of,
-)
-from dadm.adapters.engines.embedded.models.names import (
-    CAMUNDA_7,
-    ZEEBE,
-    bpmn_child,
-    bpmn_children,
-    child_text,
-    extensions,
-    local_name,
-    platform_attribute,
-    text_of,
 )
 from dadm.adapters.engines.embedded.models.time_values import (
     TimeInvalid,

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from dadm.adapters.engines.embedded.models.elements import Element, Flow, ProcessModel
-from dadm.adapters.engines.embedded.models.expressions import by_its_look
-from dadm.adapters.engines.embedded.models.findings import Findings, refuse
-from dadm.adapters.engines.embedded.models.names import (
+from dadm.adapters.engines.bpmn_names import (
     BPMN,
     bpmn_child,
     bpmn_children,
@@ -18,6 +15,10 @@ from dadm.adapters.engines.embedded.models.names import (
     short_name,
     text_of,
 )
+from dadm.adapters.engines.bpmn_xml import read_xml
+from dadm.adapters.engines.embedded.models.elements import Element, Flow, ProcessModel
+from dadm.adapters.engines.embedded.models.expressions import by_its_look
+from dadm.adapters.engines.embedded.models.findings import Findings, refuse
 from dadm.adapters.engines.embedded.models.node_reading import NodeReading
 from dadm.adapters.engines.embedded.models.structure_check import StructureCheck
 from dadm.adapters.engines.embedded.models.vocabulary import NODE_ATTRIBUTES
@@ -25,7 +26,6 @@ from dadm.adapters.engines.embedded.models.vocabulary_check import (
     check_vocabulary,
     executable_processes,
 )
-from dadm.adapters.engines.embedded.models.xml_reading import read_xml
 
 _USABLE_ID = re.compile(r"[\w.-]{1,200}")
 

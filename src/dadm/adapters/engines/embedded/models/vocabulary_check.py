@@ -4,10 +4,7 @@ from collections.abc import Iterable
 
 from lxml import etree
 
-from dadm.adapters.engines.embedded.models import vocabulary
-from dadm.adapters.engines.embedded.models.elements import ACTIVITIES, MAPPED, WORKED, Kind
-from dadm.adapters.engines.embedded.models.findings import Findings
-from dadm.adapters.engines.embedded.models.names import (
+from dadm.adapters.engines.bpmn_names import (
     BPMN,
     CAMUNDA_7,
     ZEEBE,
@@ -17,6 +14,9 @@ from dadm.adapters.engines.embedded.models.names import (
     namespace_of,
     short_name,
 )
+from dadm.adapters.engines.embedded.models import vocabulary
+from dadm.adapters.engines.embedded.models.elements import ACTIVITIES, MAPPED, WORKED, Kind
+from dadm.adapters.engines.embedded.models.findings import Findings
 
 _LOOP = "multiInstanceLoopCharacteristics"
 _CAUGHT = frozenset({Kind.CATCH, Kind.BOUNDARY})

@@ -1,0 +1,149 @@
+"""What a deployed model says about its external tasks: topics, prompts, caught errors, own answers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from dadm.adapters.engines.bpmn_names import (
+    BPMN,
+    CAMUNDA_7,
+    bpmn_child,
+    bpmn_children,
+    child_text,
+    extensions,
+    local_name,
+    platform_attribute,
+    text_of,
+)
+from dadm.adapters.engines.bpmn_xml import read_xml
+
+ASSISTANT = "assistant"
+DEFAULT_RESULT_VARIABLE = "recommendation"
+ACTIVITIES = frozenset({"serviceTask", "sendTask", "businessRuleTask"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskModel:
+    """One external task as its model has it. A computed topic is `""`: nobody knows it beforehand.
+
+    `mapped` is None where nothing is mapped in; `caught_errors` has `""` for a catch-all.
+    """
+
+    element_id: str
+    name: str = ""
+    documentation: str = ""
+    topic: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    mapped: tuple[str, ...] | None = None
+    caught_errors: frozenset[str] = frozenset()
+
+    @property
+    def is_assistant(self) -> bool:
+        """Whether the model says that an assistant does it."""
+        return self.properties.get("service.type") == ASSISTANT
+
+    @property
+    def assistant(self) -> str:
+        """The assistant wanted, as the model names it."""
+        return self.properties.get("assistant", "") or self.properties.get("service.name", "")
+
+    @property
+    def answers(self) -> frozenset[str]:
+        """The variables that its answer is written to."""
+        named = self.properties.get("resultVariable", "").strip() or DEFAULT_RESULT_VARIABLE
+        return frozenset({named, f"{self.element_id}_result"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionModel:
+    """The external tasks of one process definition, by element; `own_answers` of its AI tasks."""
+
+    tasks: Mapping[str, TaskModel] = field(default_factory=dict)
+    own_answers: frozenset[str] = frozenset()
+
+
+def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> DefinitionModel:
+    """Read the process `key` of a deployed file; tasks of `topics` count as an assistant's too.
+
+    The engine has accepted the file: what is of no interest here is passed over.
+
+    Raises:
+        InvalidModel: It is no XML that is safe to read.
+    """
+    root = read_xml(document, f"the deployed model of {key}")
+    errors = {
+        node.get("id", ""): node.get("errorCode", "") for node in bpmn_children(root, "error")
+    }
+    tasks: dict[str, TaskModel] = {}
+    answers: set[str] = set()
+    for process in bpmn_children(root, "process"):
+        if process.get("id") != key:
+            continue
+        for node in process.iter(*(f"{{{BPMN}}}{tag}" for tag in ACTIVITIES)):
+            if platform_attribute(node, "type") == "external":
+                task = _task(node, errors)
+                tasks[task.element_id] = task
+                if task.is_assistant or task.topic in topics:
+                    answers |= {*task.answers, *_copies(node, task.answers)}
+    return DefinitionModel(tasks=tasks, own_answers=frozenset(answers))
+
+
+def _task(node: etree._Element, errors: Mapping[str, str]) -> TaskModel:
+    topic = (platform_attribute(node, "topic") or "").strip()
+    mapped = tuple(
+        child.get("name", "") for child in _inside(node, "inputOutput", "inputParameter")
+    )
+    return TaskModel(
+        element_id=node.get("id", ""),
+        name=node.get("name", ""),
+        documentation=child_text(node, "documentation").strip(),
+        topic="" if "${" in topic or "#{" in topic else topic,
+        properties={
+            child.get("name") or child.get("id") or "": child.get("value", "")
+            for child in _inside(node, "properties", "property")
+        },
+        mapped=mapped or None,
+        caught_errors=frozenset(_caught(node, errors)),
+    )
+
+
+def _caught(node: etree._Element, errors: Mapping[str, str]) -> Iterator[str]:
+    """Give the codes caught at an activity, and by the scopes around it within its process."""
+    at: etree._Element | None = node
+    while at is not None and at.tag != f"{{{BPMN}}}process":
+        scope = at.getparent()
+        if scope is None:
+            return
+        for event in bpmn_children(scope, "boundaryEvent"):
+            if event.get("attachedToRef") == at.get("id"):
+                yield from _codes(event, errors)
+        for sub_process in bpmn_children(scope, "subProcess"):
+            if sub_process.get("triggeredByEvent") == "true" and sub_process is not at:
+                for event in bpmn_children(sub_process, "startEvent"):
+                    yield from _codes(event, errors)
+        at = scope
+
+
+def _codes(event: etree._Element, errors: Mapping[str, str]) -> Iterator[str]:
+    definition = bpmn_child(event, "errorEventDefinition")
+    if definition is not None:
+        reference = definition.get("errorRef", "")
+        # A reference that is not declared is the code itself, as these engines read it.
+        yield errors.get(reference, reference)
+
+
+def _copies(node: etree._Element, answers: frozenset[str]) -> Iterator[str]:
+    """Give the variables that the task's output mapping copies its answer to as it is."""
+    copied = {f"${{{name}}}" for name in answers} | {f"#{{{name}}}" for name in answers}
+    for child in _inside(node, "inputOutput", "outputParameter"):
+        if text_of(child).strip() in copied:
+            yield child.get("name", "")
+
+
+def _inside(node: etree._Element, holder: str, tag: str) -> Iterator[etree._Element]:
+    for extension in extensions(node, CAMUNDA_7):
+        if local_name(extension.tag) == holder:
+            for child in extension.iterchildren(etree.Element):
+                if local_name(child.tag) == tag:
+                    yield child
