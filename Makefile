@@ -23,7 +23,7 @@ LOCK        = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versi
               --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run serve work test test-postgres engines test-engines acceptance simulate soak check fmt fmt-check \
+.PHONY: help setup demo run serve work test test-postgres engines test-engines acceptance simulate mutants soak check fmt fmt-check \
         lint imports types docs docs-check bench lock clean same-python
 
 help: ## list the targets
@@ -70,6 +70,9 @@ simulate: $(VENV)/.dev ## replicas under faults on virtual time: SEEDS=100000 in
 
 soak: $(VENV)/.dev ## two replicas killed at random, a backend in trouble: nothing lost or doubled (INSTANCES=50)
 	@$(BIN)/python -m tests.soak --instances $(or $(INSTANCES),1000) $(ARGS)
+
+mutants: $(VENV)/.dev ## how many seeds it takes to notice each broken protocol (ARGS="name …")
+	@$(BIN)/python -m tests.simulation.hunting $(ARGS)
 
 check: fmt-check lint types docs-check test test-engines ## everything that CI runs
 

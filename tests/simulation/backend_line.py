@@ -142,8 +142,6 @@ class Stream:
     def _as_told(self, answered: Answered) -> Answered:
         if not self._backend.keeps_conversations:
             return replace(answered, response_id="", last_item_id="")
-        if not self._network.storm.weather.says_last_item:
-            return replace(answered, last_item_id="")
         return answered
 
     def _send(self, event: TurnEvent | BackendError) -> None:

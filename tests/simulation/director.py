@@ -10,8 +10,11 @@ from tests.simulation.trouble_at_backend import TroubleAtBackend
 
 TICK_SECONDS = 1.0
 STOPPING_TICKS = 60
-QUIET_SECONDS = 40.0
-"""How long nothing may be left to do before a run counts as over; longer than a thread's lease."""
+QUIET_SECONDS = 55.0
+"""How long nothing may be left to do before a run counts as over.
+
+It is longer than a thread's lease, and than it takes to close an ended instance's threads for good.
+"""
 
 
 class Director:
@@ -127,7 +130,7 @@ class Director:
             replica.caller.cut_off_until["backend"] = until
 
     def _store_clock_jumps(self) -> None:
-        self._store_clock.ahead_seconds += self._storm.pick((-20.0, 5.0, 40.0))
+        self._store_clock.ahead_seconds += self._storm.pick((-20.0, 7.0, 40.0, 40.0))
 
     def _engine_clock_jumps(self) -> None:
         self._engine_clock.ahead_seconds += 70.0
@@ -136,6 +139,9 @@ class Director:
         running = [each for each in self._processes.instances if each.offered and not each.is_over]
         if running:
             self._processes.end(self._storm.pick(running), InstanceState.CANCELLED)
+
+    def _task_cancelled(self) -> None:
+        self._processes.withdraw_some()
 
     def _operator_retries(self) -> None:
         incidents = self._processes.incidents()

@@ -12,6 +12,7 @@ from dadm.domain.thread import Generation, GenerationReason, ThreadState
 from dadm.domain.transcript import Exchange, Message
 from dadm.domain.turn import Turn, TurnState
 from tests.simulation.ledger import ModelCall, marker
+from tests.simulation.replica import GRACE_SECONDS
 from tests.simulation.seen import Seen, is_foreign
 from tests.simulation.witness import ThreadSeen
 
@@ -208,7 +209,8 @@ def only_what_is_lost_is_healed(seen: Seen) -> Iterator[str]:
 def ended_scopes_are_closed(seen: Seen) -> Iterator[str]:
     """Rule 12: the threads of an instance that has ended are closed.
 
-    Tolerated: a thread whose first task was claimed only after the end; it was leased before.
+    Tolerated: a thread whose first task was claimed long after the end, by a replica that had
+    leased it before and was paused over the time in which ends are looked after.
     """
     over = {each.id: each.ended_at for each in seen.processes.instances if each.is_over}
     for thread in seen.threads:
@@ -220,7 +222,7 @@ def ended_scopes_are_closed(seen: Seen) -> Iterator[str]:
                 if seen.processes.instances_by_task[task].id == scope
                 and seen.processes.assistants[task] == thread.thread.key.assistant
             ]
-            if not arrived or min(arrived) < over[scope]:
+            if not arrived or min(arrived) < over[scope] + GRACE_SECONDS:
                 yield f"the thread of {scope} is {thread.thread.state.value}"
 
 

@@ -132,13 +132,13 @@ class Caller:
         arrive: Callable[[], object] = partial(self._arrive, name, work, fate, reply, is_slow)
         if network.storm.is_possible(AT_CALLS):
             arrive = await self._strike(name, arrive)
-        self._send(fate, arrive)
+        self._send(name, about, fate, arrive)
         if fate.error is not None:
             wait = network.storm.seconds(0.01, 5.0)
             network.later(wait, partial(self._reply, name, reply, None, fate.error))
         return await reply
 
-    def _send(self, fate: Fate, arrive: Callable[[], object]) -> None:
+    def _send(self, name: str, about: str, fate: Fate, arrive: Callable[[], object]) -> None:
         network = self.network
         if fate.effect in {Effect.NOW, Effect.TWICE}:
 
@@ -148,10 +148,15 @@ class Caller:
 
             sent = network.later(network.storm.latency(), arrived)
             self._under_way[sent] = None
+
+        def arrived_late() -> None:
+            network.record.note(self.name, f"(late) {name}", about)
+            arrive()
+
         if fate.effect is Effect.LATE:
-            network.much_later(network.storm.seconds(0.5, 150.0), arrive)
+            network.much_later(network.storm.seconds(0.5, 150.0), arrived_late)
         if fate.effect is Effect.TWICE:
-            network.much_later(network.storm.seconds(0.01, 30.0), arrive)
+            network.much_later(network.storm.seconds(0.01, 30.0), arrived_late)
 
     async def _strike(self, name: str, arrive: Callable[[], object]) -> Callable[[], object]:
         """Crash or pause at this call, before it leaves or once it has taken effect."""

@@ -3,9 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from dadm.adapters.engines.memory import MemoryEngine, TaskReport
+from dadm.adapters.engines.memory import TaskReport
 from dadm.domain.task import BpmnError, Completed, Failed
 from dadm.ports.engine import InstanceState, LeasedTask
+from tests.simulation.engine import SimulatedEngine
 from tests.simulation.ledger import marker
 from tests.simulation.record import Record
 from tests.simulation.replica import EPOCH
@@ -33,13 +34,14 @@ class Instance:
 class Processes:
     """Runs instances by hand, and acts as the person who looks after incidents."""
 
-    def __init__(self, engine: MemoryEngine, storm: Storm, record: Record) -> None:
+    def __init__(self, engine: SimulatedEngine, storm: Storm, record: Record) -> None:
         """Draw the instances."""
         self._engine = engine
         self._storm = storm
         self._record = record
         self._reports_read = 0
         self.last_reports: dict[str, TaskReport] = {}
+        self.withdrawn: set[str] = set()
         self.assistants: dict[str, str] = {}
         self.instances_by_task: dict[str, Instance] = {}
         self.releases: Counter[str] = Counter()
@@ -72,9 +74,10 @@ class Processes:
         return all(self.is_done(task) for task in instance.steps[instance.offered - 1])
 
     def is_done(self, task: str) -> bool:
-        """Whether the engine has a final outcome of a task."""
+        """Whether the engine has a final outcome of a task, or waits for none any more."""
         report = self.last_reports.get(task)
-        return report is not None and isinstance(report.outcome, Completed | BpmnError)
+        has_outcome = report is not None and isinstance(report.outcome, Completed | BpmnError)
+        return has_outcome or task in self.withdrawn
 
     def _next_step(self, instance: Instance) -> None:
         if instance.offered == len(instance.steps):
@@ -114,6 +117,15 @@ class Processes:
         self._record.note("engine", "ends", instance.id, state)
         self._engine.end_instance(instance.id, state=state)
 
+    def withdraw_some(self) -> None:
+        """Let a process go on without one of the tasks it waits for."""
+        waiting = [task for task in self.unfinished() if task in self.assistants]
+        if waiting:
+            task = self._storm.pick(waiting)
+            self._record.note("engine", "withdraws", task)
+            self.withdrawn.add(task)
+            self._engine.withdraw(task)
+
     def incidents(self) -> list[str]:
         """Give the tasks that wait for a person."""
         return [
@@ -122,6 +134,7 @@ class Processes:
             if isinstance(report.outcome, Failed)
             and report.outcome.retries == 0
             and not self.instances_by_task[task].is_over
+            and task not in self.withdrawn
         ]
 
     def release(self, task: str) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dadm.adapters.engines.memory import MemoryEngine
 from dadm.adapters.stores.memory import MemoryStore
 from dadm.application.limits import TurnLimits
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
@@ -18,6 +17,7 @@ from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.ports.observer import Event
 from tests.simulation.backend import SimulatedBackend
 from tests.simulation.backend_line import BackendLine
+from tests.simulation.engine import SimulatedEngine
 from tests.simulation.lines import engine_line, store_line
 from tests.simulation.network import Caller, Network
 from tests.simulation.record import Record
@@ -31,6 +31,8 @@ ASSISTANTS = AssistantCatalogue(
     default="analyst",
 )
 DRAIN_SECONDS = 10.0
+GRACE_SECONDS = 30.0
+"""How long after an instance's end its threads are closed for good."""
 
 
 class SkewedClock:
@@ -77,7 +79,7 @@ class Shared:
 
     network: Network
     store: MemoryStore
-    engine: MemoryEngine
+    engine: SimulatedEngine
     backend: SimulatedBackend
     after_store_call: Callable[[str, str, Any], None]
 
@@ -168,7 +170,7 @@ class Replica:
             observer=self,
             clock=self.clock,
             identifiers=self._identifiers,
-            limits=ORCHESTRATOR_LIMITS,
+            limits=orchestrator_limits(self._shared.storm.weather),
         )
         cleanup = ThreadCleanup(
             engine_id=self._shared.engine.engine_id,
@@ -176,7 +178,8 @@ class Replica:
             directory=self._store,
             observer=self,
             clock=self.clock,
-            interval_seconds=20.0,
+            interval_seconds=10.0,
+            grace_seconds=GRACE_SECONDS,
         )
         async with self.manager, asyncio.TaskGroup() as group:
             group.create_task(cleanup.run(self.stop))
@@ -184,26 +187,28 @@ class Replica:
             await self.manager.drain(seconds=DRAIN_SECONDS)
 
 
-ORCHESTRATOR_LIMITS = OrchestratorLimits(
-    lease_seconds=60.0,
-    tasks_in_hand=20,
-    tasks_per_fetch=3,
-    poll_seconds=15.0,
-    models_seconds=15.0,
-    longest_pause_seconds=10.0,
-    retry=RetryPolicy(
-        retries=3, first_pause=timedelta(seconds=5), longest_pause=timedelta(seconds=40)
-    ),
-)
+def orchestrator_limits(weather: Weather) -> OrchestratorLimits:
+    """Give limits for few tasks and a short run."""
+    return OrchestratorLimits(
+        lease_seconds=weather.task_lease_seconds,
+        tasks_in_hand=20,
+        tasks_per_fetch=3,
+        poll_seconds=15.0,
+        models_seconds=15.0,
+        longest_pause_seconds=10.0,
+        retry=RetryPolicy(
+            retries=3, first_pause=timedelta(seconds=5), longest_pause=timedelta(seconds=40)
+        ),
+    )
 
 
 def turn_limits(weather: Weather) -> TurnLimits:
     """Give limits short enough for a short run, in the proportions of the defaults."""
     return TurnLimits(
         turn_seconds=60.0,
-        lease_seconds=30.0,
-        lease_margin_seconds=5.0,
-        ticket_seconds=60.0,
+        lease_seconds=weather.lease_seconds,
+        lease_margin_seconds=weather.lease_seconds / 6,
+        ticket_seconds=weather.ticket_seconds,
         concurrent_turns=weather.concurrent_turns,
         waiting_turns=100,
         poll_seconds=5.0,

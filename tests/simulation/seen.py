@@ -24,6 +24,7 @@ HARMLESS = frozenset(
         Trouble.OPERATOR_RETRIES,
         Trouble.VISITOR,
         Trouble.INSTANCE_ENDED,
+        Trouble.TASK_CANCELLED,
     }
 )
 """Troubles that excuse nothing: whatever the engine does, a turn is asked once and in its order."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from random import Random
 
-from dadm.adapters.engines.memory import MemoryEngine
 from dadm.adapters.stores.memory import MemoryStore
 from tests.simulation.backend import SimulatedBackend
 from tests.simulation.director import Director
+from tests.simulation.engine import SimulatedEngine
 from tests.simulation.invariants import violations
 from tests.simulation.network import Network
 from tests.simulation.processes import Processes
@@ -48,7 +48,7 @@ def simulate(seed: int) -> Run:
     store_clock = SkewedClock(loop, ahead_seconds=storm.fraction() * 100 - 50)
     engine_clock = SkewedClock(loop, ahead_seconds=storm.fraction() * 100 - 50)
     store = MemoryStore(store_clock)
-    engine = MemoryEngine(engine_clock, DrawnIdentifiers("engine", storm), engine_id="memory")
+    engine = SimulatedEngine(engine_clock, DrawnIdentifiers("engine", storm), engine_id="memory")
     witness = Witness(store, loop, engine_id=engine.engine_id)
     backend = SimulatedBackend(loop, storm, record, witness.tells_live)
     processes = Processes(engine, storm, record)

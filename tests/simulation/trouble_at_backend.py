@@ -64,11 +64,21 @@ class TroubleAtBackend:
             return
         wording = (Role.USER, "[foreign] And you?"), (Role.ASSISTANT, "[foreign] I am well.")
         spoken = [Message(role=role, text=text) for role, text in wording]
-        items = self._backend.conversations.message_items(
-            spoken[: self._storm.pick((1, 2))] if self._storm.fraction() < 0.7 else spoken[1:]
-        )
+        if self._is_behind_an_answer(conversation):
+            spoken = self._storm.pick((spoken, spoken[:1], spoken[1:]))
+        items = self._backend.conversations.message_items(spoken)
         conversation.foreign |= {item["id"] for item in items}
         self._backend.add(conversation, items, run=None)
+
+    def _is_behind_an_answer(self, conversation: Conversation) -> bool:
+        """Whether nothing that is written now can be taken for an answer to what stands there.
+
+        Behind a question without an answer, or where an answer may yet be taken out, even a
+        person could not tell.
+        """
+        can_be_taken_out = Trouble.CONVERSATION_ITEM_GONE in self._storm.weather.chances
+        last = conversation.items[-1:]
+        return not can_be_taken_out and all(item.get("role") == "assistant" for item in last)
 
     def _orphan(self, conversation: Conversation) -> None:
         if conversation.locked_by:

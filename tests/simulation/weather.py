@@ -53,12 +53,31 @@ class Trouble(StrEnum):
     REPLICA_STOP = "replica_stop"
     REPLICA_CLOCK_JUMPS = "replica_clock_jumps"
     INSTANCE_ENDED = "instance_ended"
+    TASK_CANCELLED = "task_cancelled"
     OPERATOR_RETRIES = "operator_retries"
     VISITOR = "visitor"
 
 
 RATES = (0.01, 0.04, 0.15)
 """How likely a trouble is at each of its chances."""
+
+THEMES: tuple[tuple[Trouble, ...], ...] = (
+    (Trouble.STORE_CLOCK_JUMPS, Trouble.ENGINE_CLOCK_JUMPS),
+    (Trouble.STORE_CLOCK_JUMPS, Trouble.ENGINE_CLOCK_JUMPS, Trouble.RUN_CUT_SHORT),
+    (Trouble.REPLICA_PAUSE, Trouble.REPLICA_PAUSE_AT_CALL, Trouble.ENGINE_CLOCK_JUMPS),
+    (Trouble.REPLICA_PAUSE_AT_CALL, Trouble.RUN_CUT_SHORT, Trouble.BACKEND_BUSY_RATE),
+    (Trouble.REPLICA_CRASH, Trouble.REPLICA_CRASH_AT_CALL),
+    (Trouble.REPLICA_CRASH_AT_CALL, Trouble.STREAM_BROKEN),
+    (Trouble.REPLICA_CRASH_AT_CALL, Trouble.CONVERSATION_LOST),
+    (Trouble.REPLICA_PAUSE_AT_CALL, Trouble.CONVERSATION_LOST),
+    (Trouble.CONVERSATION_LOST, Trouble.BACKEND_LATE, Trouble.BACKEND_LOST),
+    (Trouble.STREAM_BROKEN, Trouble.STREAM_SILENT, Trouble.BACKEND_UNCONFIRMED),
+    (Trouble.STORE_LATE, Trouble.BACKEND_BUSY_RATE, Trouble.BACKEND_UNREACHABLE),
+    (Trouble.STORE_LATE, Trouble.STREAM_BROKEN, Trouble.BACKEND_LOST),
+)
+"""Troubles whose effects meet: a lease that runs out while its holder is paused, and the like."""
+
+SHARE_OF_THEMES = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +97,6 @@ class Weather:
     keeps_conversations: bool
     names_runs: bool
     runs_outlive_callers: bool
-    says_last_item: bool
     links_items: bool
     appends_when_cut_short: str
     appends_when_failed: str
@@ -86,6 +104,9 @@ class Weather:
     concurrent_turns: int
     copied_characters: int
     patience_seconds: float
+    lease_seconds: float
+    ticket_seconds: float
+    task_lease_seconds: float
     same_words: bool
     """Whether tasks of one thread ask the same question in the same words."""
     assistants: int
@@ -103,30 +124,38 @@ class Weather:
 
 def draw_weather(chance: Random) -> Weather:
     """Draw what a run is made of."""
+    # Where troubles meet, a thread has to be worth fighting for: few of them, and slow answers.
+    is_themed = chance.random() < SHARE_OF_THEMES
     return Weather(
-        replicas=chance.choice((1, 2, 2, 3, 4)),
-        instances=chance.choice((1, 1, 2, 3, 4)),
+        replicas=chance.choice((2, 2, 3) if is_themed else (1, 2, 2, 3, 4)),
+        instances=chance.choice((1, 1, 2) if is_themed else (1, 1, 2, 3, 4)),
         tasks=chance.randint(4, 14),
         storm_seconds=chance.choice((20.0, 60.0, 200.0)),
         latency_seconds=chance.choice((0.002, 0.05, 0.5)),
         keeps_conversations=chance.random() < 0.8,
-        names_runs=chance.random() < 0.7,
+        names_runs=chance.random() < (0.3 if is_themed else 0.6),
         runs_outlive_callers=chance.random() < 0.7,
-        says_last_item=True,
         links_items=chance.random() < 0.6,
         appends_when_cut_short=chance.choice(("nothing", "input", "both", "both")),
         appends_when_failed=chance.choice(("nothing", "nothing", "input")),
-        model_seconds=chance.choice((0.2, 2.0, 10.0)),
+        model_seconds=chance.choice((2.0, 10.0, 10.0) if is_themed else (0.2, 2.0, 10.0)),
         concurrent_turns=chance.choice((1, 2, 8)),
         copied_characters=chance.choice((150, 100_000, 100_000)),
         patience_seconds=chance.choice((5.0, 60.0)),
+        lease_seconds=chance.choice((6.0, 30.0)),
+        ticket_seconds=chance.choice((9.0, 60.0)),
+        task_lease_seconds=chance.choice((12.0, 60.0)),
         same_words=chance.random() < 0.5,
         assistants=chance.choice((1, 1, 2)),
-        chances=_draw_chances(chance),
+        chances=_of_theme(chance) if is_themed else _of_any_kind(chance),
     )
 
 
-def _draw_chances(chance: Random) -> dict[Trouble, float]:
+def _of_theme(chance: Random) -> dict[Trouble, float]:
+    return {trouble: chance.choice(RATES[1:]) for trouble in chance.choice(THEMES)}
+
+
+def _of_any_kind(chance: Random) -> dict[Trouble, float]:
     kinds = chance.choices((0, 1, 2, 4, len(Trouble)), weights=(5, 25, 30, 30, 10))[0]
     chosen = chance.sample(list(Trouble), kinds)
     # Where everything happens, each happens seldom: a run must still get somewhere.

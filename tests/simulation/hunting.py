@@ -1,0 +1,84 @@
+"""Hunting: how many seeds it takes until the simulation notices each mutant; behind `make mutants`."""
+
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.mutants import Mutant
+from tests.simulation.mutants_of_store import MUTANTS_OF_STORE
+from tests.simulation.mutants_of_turns import MUTANTS_OF_TURNS
+from tests.simulation.mutants_once_real import MUTANTS_ONCE_REAL
+from tests.simulation.simulation import simulate
+
+MUTANTS: dict[str, Mutant] = {
+    each.name: each for each in (*MUTANTS_OF_STORE, *MUTANTS_OF_TURNS, *MUTANTS_ONCE_REAL)
+}
+SEEDS_AT_MOST = 5000
+KNOWN_SEEDS = Path(__file__).parent / "known_seeds.json"
+"""For each mutant, seeds under which it is noticed; `make mutants` writes them."""
+
+SEEDS_KEPT = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caught:
+    """A mutant that was noticed: under which seeds, and what did not hold under the first."""
+
+    name: str
+    seeds: tuple[int, ...]
+    violation: str = ""
+
+
+def hunt(name: str) -> Caught:
+    """Try seeds from 0 on until the mutant of that name is noticed, and a few times more.
+
+    A seed under which the product itself fails says nothing about a mutant.
+    """
+    caught = Caught(name=name, seeds=())
+    for seed in range(SEEDS_AT_MOST):
+        if caught.seeds and (len(caught.seeds) == SEEDS_KEPT or seed > 3 * caught.seeds[0] + 50):
+            break
+        found = violations_with(name, seed)
+        if found and not simulate(seed).violations:
+            first = caught.violation or found[0]
+            caught = Caught(name=name, seeds=(*caught.seeds, seed), violation=first)
+    return caught
+
+
+def violations_with(name: str, seed: int) -> tuple[str, ...]:
+    """Give what does not hold under a seed with a mutant's break in the product."""
+    with MUTANTS[name].mutation():
+        return simulate(seed).violations
+
+
+def known_seeds() -> dict[str, list[int]]:
+    """Read under which seeds each mutant was noticed when that was last written."""
+    read: dict[str, list[int]] = json.loads(KNOWN_SEEDS.read_text(encoding="utf-8"))
+    return read
+
+
+def main() -> int:
+    """Print the table and write the seeds; the exit status is 1 if a mutant got away."""
+    names = sys.argv[1:] or list(MUTANTS)
+    known = known_seeds() if KNOWN_SEEDS.exists() else {}
+    missed = 0
+    print(f"{'mutant':<40} {'seeds':>6}  what did not hold")
+    with ProcessPoolExecutor(2) as pool:
+        for hunted in as_completed([pool.submit(hunt, name) for name in names]):
+            caught = hunted.result()
+            if caught.seeds:
+                known[caught.name] = list(caught.seeds)
+                said = f"{caught.seeds[0] + 1:>6}  {caught.violation[:150]}"
+            else:
+                missed += 1
+                said = f"NOT CAUGHT by {SEEDS_AT_MOST} seeds: {MUTANTS[caught.name].breaks}"
+            print(f"{caught.name:<40} {said}", flush=True)
+    kept = {name: known[name] for name in MUTANTS if name in known}
+    KNOWN_SEEDS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
