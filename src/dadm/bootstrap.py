@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dadm.adapters.assistant_files import SHIPPED, assistant_paths, read_assistant, read_catalogue
-from dadm.adapters.failpoints import armed
+from dadm.adapters.failpoints import armed, arming
 from dadm.adapters.script_file import read_script
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
@@ -163,7 +163,10 @@ BACKENDS: dict[str, Callable[[Settings], OpeningBackend]] = {
 
 def reachable_backends(settings: Settings) -> ReachableBackends:
     """Give the backends that the settings reach; entering starts the one of new threads."""
-    ways = {kind: partial(way, settings) for kind, way in BACKENDS.items()}
+    ways = {
+        kind: arming(settings.failpoint, "backend", partial(way, settings))
+        for kind, way in BACKENDS.items()
+    }
     return ReachableBackends(ways, default=settings.chosen_backend)
 
 
@@ -252,7 +255,6 @@ async def open_assistant_side(
     """
     catalogue = read_assistants(settings)
     async with reachable_backends(settings) as backends:
-        armed(settings.failpoint, "backend", backends.default)
         world = world_of(settings, store, backends, catalogue, observer)
         async with NameBasedAssistantManager(world) as manager:
             yield AssistantSide(manager=manager, catalogue=catalogue, backends=backends)

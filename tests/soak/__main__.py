@@ -73,14 +73,13 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="dadm-soak-") as home,
         new_database(given.postgres) as database_url,
         running(DADM, "simulate-openai", "--port", "0", folder=Path(home)) as simulator,
+        Door(address=simulator.address) as door,
     ):
-        door = Door(address=simulator.address)
-        with door.client:
-            for rule in rules(given.faults, seed=given.seed):
-                door.post("simulator/faults", rule)
-            where = urlsplit(database_url).path.strip("/")
-            print(f"{given.instances} instances, seed {given.seed}, database {where}", flush=True)
-            findings = asyncio.run(soak(given, database_url, door, Path(home)))
+        for rule in rules(given.faults, seed=given.seed):
+            door.post("simulator/faults", rule)
+        where = urlsplit(database_url).path.strip("/")
+        print(f"{given.instances} instances, seed {given.seed}, database {where}", flush=True)
+        findings = asyncio.run(soak(given, database_url, door, Path(home)))
     print(shown(findings, seconds=time.monotonic() - begun))
     return 1 if findings.wrong else 0
 

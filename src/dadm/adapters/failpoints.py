@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 from dadm.domain.errors import SettingsError
 
 PARTS = ("store", "backend", "engine")
-"""What can be armed: the thread store, the backend of new threads, the engine tasks come from."""
+"""What can be armed: the thread store, each backend by itself, the engine that tasks come from."""
 
 Target = TypeVar("Target")
 
@@ -29,6 +29,11 @@ def armed(point: str, part: str, target: Target) -> Target:
         SettingsError: There is no such point.
     """
     return Failpoint.parse(point).arm(part, target) if point else target
+
+
+def arming(point: str, part: str, make: Callable[[], Target]) -> Callable[[], Target]:
+    """Give `make`, which arms each part that it makes if `point` names one of its kind."""
+    return (lambda: armed(point, part, make())) if point else make
 
 
 def kill_this_process() -> NoReturn:
