@@ -131,10 +131,11 @@ def test_transactions_that_cannot_be_serialized_are_tried_again(
     name = urlsplit(stage.database_url).path.strip("/")
     isolated = f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"
     asyncio.run(command(server.get_uri(), isolated))
+    stage.begin(TASKS)
     with stage.running(**PATIENT) as one, stage.running(**PATIENT) as other:
         for program in (one, other):
             program.heard("DADM .* runs engine", seconds=SECONDS)
-        for _ in range(instances):
+        for _ in range(instances - 1):
             stage.begin(TASKS)
         stage.all_end(seconds=SECONDS)
 
