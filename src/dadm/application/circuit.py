@@ -1,7 +1,5 @@
 """Circuits: leave a backend alone that fails again and again, and try it carefully later."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -71,29 +69,32 @@ class Circuits:
         """Whether any turn may use the backend without being admitted."""
         return self._of(backend).open_until is None
 
+    def give_probe_back(self, backend: BackendIdentity) -> None:
+        """Let another turn be the probe: this one was ended before it found anything out."""
+        circuit = self._of(backend)
+        if circuit.is_probed:
+            circuit.is_probed = False
+            circuit.open_until = self._clock.monotonic()
+
     def is_failing(self, backend: BackendIdentity) -> bool:
         """Whether nothing new should be begun at the backend by a turn that was let in."""
         circuit = self._of(backend)
         return circuit.open_until is not None and not circuit.is_probed
 
-    @contextmanager
-    def watching(self, backend: BackendIdentity) -> Iterator[None]:
-        """Note how the turn goes that is taken in the body.
+    def note(self, backend: BackendIdentity, error: BackendError | None) -> None:
+        """Note how a turn went: answered, or ended by `error`.
 
-        Only turns count, not what is read: a provider may well list conversations while it
-        answers no question. A busy conversation says nothing about its backend.
+        Only turns count, and conversations that could not be opened for them, but nothing that is
+        read: a provider may well list conversations while it answers no question. A busy
+        conversation says nothing about its backend.
         """
-        try:
-            yield
-        except ConversationBusy:
-            raise
-        except (BackendUnavailable, OutcomeUnknown, TimeoutError) as error:
-            self._failed(backend, str(error) or "no answer in time")
-            raise
-        except BackendError:
-            self._answered(backend)
-            raise
-        self._answered(backend)
+        match error:
+            case ConversationBusy():
+                return
+            case OutcomeUnknown(is_well=False) | BackendUnavailable():
+                self._failed(backend, error.message)
+            case _:
+                self._answered(backend)
 
     def _answered(self, backend: BackendIdentity) -> None:
         circuit = self._of(backend)

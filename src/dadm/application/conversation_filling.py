@@ -86,7 +86,7 @@ class ConversationFilling:
             item_ids = await self._items_in(backend, source.conversation_id, messages)
             linked = 0
             for chunk in in_chunks(item_ids, backend.append_limit):
-                await self._repeatedly(backend.link, generation.conversation_id, chunk)
+                await self.repeatedly(backend.link, generation.conversation_id, chunk)
                 linked += len(chunk)
                 await self._note_copied(generation, linked, chunk[-1])
             return await self._holds(backend, generation.conversation_id, messages)
@@ -128,7 +128,7 @@ class ConversationFilling:
         async def read() -> list[KeptMessage]:
             return [each async for each in backend.messages(conversation_id, after_item=after_item)]
 
-        return await self._repeatedly(read)
+        return await self.repeatedly(read)
 
     async def _note_copied(self, generation: Generation, count: int, last_item: str) -> None:
         await self._store.note_copied(
@@ -137,27 +137,39 @@ class ConversationFilling:
 
     async def _surely(self, ask: Callable[..., Awaitable[T]], *given: object) -> T:
         """Ask again while it surely had no effect."""
-        return await self._trying(ask, given, (BackendUnavailable, ConversationBusy))
+        repeated = (BackendUnavailable, ConversationBusy)
+        return await self._trying(ask, given, repeated, lambda: False)
 
-    async def _repeatedly(self, ask: Callable[..., Awaitable[T]], *given: object) -> T:
-        """Ask again also where the outcome is unknown: having it twice does no harm."""
-        return await self._trying(
-            ask, given, (BackendUnavailable, ConversationBusy, OutcomeUnknown)
-        )
+    async def repeatedly(
+        self,
+        ask: Callable[..., Awaitable[T]],
+        *given: object,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """Ask again, also where the outcome is unknown: having it twice does no harm.
+
+        Not where waiting would take too long, nor once `unless` says so.
+
+        Raises:
+            BackendError: What the last try met.
+        """
+        repeated = (BackendUnavailable, ConversationBusy, OutcomeUnknown)
+        return await self._trying(ask, given, repeated, unless)
 
     async def _trying(
         self,
         ask: Callable[..., Awaitable[T]],
         given: Sequence[object],
         repeated: tuple[type[BackendUnavailable | ConversationBusy | OutcomeUnknown], ...],
+        unless: Callable[[], bool],
     ) -> T:
         for tries in range(1, TRIES):
             try:
                 return await ask(*given)
             except repeated as error:
-                asked_for = error.retry_after if isinstance(error, BackendUnavailable) else None
+                asked_for = None if isinstance(error, ConversationBusy) else error.retry_after
                 pause = self._back_off.pause(tries, at_least=asked_for)
-                if pause > self._back_off.patience_seconds:
+                if pause > self._back_off.patience_seconds or unless():
                     raise
                 await self._clock.sleep(pause)
         return await ask(*given)

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dadm.application.circuit import Circuits
 from dadm.application.conversation_filling import ConversationFilling
 from dadm.application.world import World
-from dadm.domain.errors import OutcomeUnknown, TooManyLost
+from dadm.domain.errors import BackendUnavailable, OutcomeUnknown, TooManyLost
+from dadm.domain.json import JsonObject
 from dadm.domain.thread import (
+    ConversationId,
     Generation,
     GenerationReason,
     GenerationState,
@@ -46,8 +49,9 @@ class ConversationOpening:
     comes after a crash finds it; it becomes live only after its content was compared.
     """
 
-    def __init__(self, world: World) -> None:
-        """Open at the world's backends, record in its store."""
+    def __init__(self, world: World, circuits: Circuits) -> None:
+        """Open at the world's backends, record in its store, tell `circuits` of failures."""
+        self._circuits = circuits
         self._store = world.store
         self._backends = world.backends
         self._observer = world.observer
@@ -191,7 +195,7 @@ class ConversationOpening:
     ) -> Generation:
         key = thread.key
         labels = {"engine": key.engine, "scope": key.scope, "assistant": key.assistant}
-        conversation_id = await backend.open(labels=labels)
+        conversation_id = await self._open_at(backend, labels)
         opened_from, opened_to = await self._span(thread, window) if window else (0, 0)
         return await self._store.note_conversation(
             thread.ref,
@@ -200,6 +204,26 @@ class ConversationOpening:
             reason=reason,
             opened_from=opened_from,
             opened_to=opened_to,
+        )
+
+    async def _open_at(self, backend: ConversationBackend, labels: JsonObject) -> ConversationId:
+        """Open an empty conversation, with patience for a backend that takes no requests.
+
+        A reply that was lost leaves an empty one behind that nobody knows; once is enough.
+        """
+        lost = 0
+
+        async def open_once() -> ConversationId:
+            nonlocal lost
+            try:
+                return await backend.open(labels=labels)
+            except (BackendUnavailable, OutcomeUnknown) as error:
+                lost += isinstance(error, OutcomeUnknown)
+                self._circuits.note(backend.identity, error)
+                raise
+
+        return await self._filling.repeatedly(
+            open_once, unless=lambda: lost > 1 or self._circuits.is_failing(backend.identity)
         )
 
     async def _span(self, thread: Thread, window: Window) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Conversing:
             async def stop() -> None:
                 if self._backend.keeps_conversations:
                     await self._cancel()
-                else:
+                elif not limit.expired():
                     # Such a run ends when its caller leaves.
                     limit.reschedule(asyncio.get_running_loop().time())
 

@@ -76,8 +76,9 @@ class HeldEndings:
 
     async def give_back(self, held: Held, error: DadmError | None = None) -> None:
         """Release the thread of a turn that is planned again, and its place in the line."""
-        await self._store.release(held.lease)
+        # In this order: the heartbeat takes a thread that is not held any more for a lost one.
         await self._store.drop_ticket(held.turn.ref)
+        await self._store.release(held.lease)
         if error is not None:
             self._news.unsettled(held, error, is_unknown=False)
 

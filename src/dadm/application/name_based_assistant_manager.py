@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from dadm.application.conversation_opening import ConversationOpening
 from dadm.application.held import TurnResult
 from dadm.application.lease_keeping import LeaseKeeper
 from dadm.application.turn_taking import TurnTaking
@@ -45,7 +44,7 @@ class NameBasedAssistantManager:
         """Take turns in `world`."""
         self._world = world = world.with_confirmed_store()
         self._turns = TurnTaking(world)
-        self._opening = ConversationOpening(world)
+        self._opening = self._turns.opening
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
         self._running: dict[_Delivered, asyncio.Task[TurnResult | Exception]] = {}
         self._withdrawals: dict[_Delivered, Withdrawal] = {}

@@ -6,7 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dadm.domain.errors import BackendRefused, BackendResting, BackendUnavailable, DadmError
+from dadm.domain.errors import (
+    BackendRefused,
+    BackendResting,
+    BackendUnavailable,
+    DadmError,
+    OutcomeUnknown,
+)
 from dadm.domain.json import JsonValue
 from dadm.domain.task import BpmnError, Completed, Failed, Incident, Outcome
 from dadm.ports.assistant_service import TaskAnswer
@@ -81,7 +87,7 @@ def _failure(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Failed 
         return Incident(message=message, details=_details(error.code, task))
     failed_before = min(max(0, policy.retries - left), 16)
     pause = min(policy.longest_pause, policy.first_pause * 2**failed_before)
-    if isinstance(error, BackendUnavailable) and error.retry_after is not None:
+    if isinstance(error, BackendUnavailable | OutcomeUnknown) and error.retry_after is not None:
         pause = max(pause, error.retry_after)
     return Failed(
         message=error.message, details=_details(error.code, task), retries=left, retry_after=pause

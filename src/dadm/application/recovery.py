@@ -8,8 +8,9 @@ from dadm.application.circuit import Circuits
 from dadm.application.conversation_opening import ConversationOpening, Opening
 from dadm.application.refusals import refusal_of
 from dadm.application.turn_news import TurnNews
+from dadm.application.withdrawal import Withdrawal
 from dadm.application.world import World
-from dadm.domain.errors import ConversationLost, OutcomeUnknown
+from dadm.domain.errors import BackendError, BackendRefused, ConversationLost, OutcomeUnknown
 from dadm.domain.thread import ConversationId, GenerationReason, Thread
 from dadm.domain.turn import Refusal, Turn
 from dadm.ports.audit import AuditAction
@@ -48,7 +49,14 @@ class ToBeAsked:
     opening: Opening | None
 
 
-Ending: TypeAlias = Ended | ToBeAsked
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InVain:
+    """The turn is planned again, and asked as it is it would meet `error`."""
+
+    error: BackendError
+
+
+Ending: TypeAlias = Ended | ToBeAsked | InVain
 
 
 class Recovery:
@@ -82,6 +90,7 @@ class Recovery:
         *,
         process_instance_id: str,
         is_busy: bool = False,
+        withdrawal: Withdrawal | None = None,
     ) -> Ending:
         """Bring the open turn to its end, or prove that it must be asked again.
 
@@ -92,6 +101,8 @@ class Recovery:
             process_instance_id: For those who are told of a new conversation.
             is_busy: Another run held the conversation a moment ago; perhaps an earlier try of
                 this turn, so it is worth waiting for.
+            withdrawal: Tells whether the turn's own task is gone: its run is stopped then, and
+                nothing new is begun for it.
 
         Raises:
             BackendError: Looking did not succeed; the turn is as it was.
@@ -106,6 +117,7 @@ class Recovery:
             backend=await self._opening.backend_of(thread),
             process_instance_id=process_instance_id,
             is_busy=is_busy,
+            withdrawal=withdrawal,
             begun_at=self._clock.monotonic(),
         )
         try:
@@ -136,12 +148,9 @@ class Recovery:
             match state:
                 case Running() if is_stopped:
                     return await self._by_looking(at, is_over=False)
-                case Running() if self._waited(at) >= self._limits.turn_seconds:
-                    await self._stop(at)
-                    is_stopped = True
                 case Running():
                     polls += 1
-                    await self._clock.sleep(self._poll_seconds(polls))
+                    is_stopped = await self._stop_or_wait(at, polls)
                 case Answered():
                     return await self._settle(at, state)
                 case CutShort():
@@ -155,8 +164,18 @@ class Recovery:
                 case _:
                     assert_never(state)
 
-    async def _stop(self, at: "_At") -> None:
-        """Stop a run that does not end."""
+    async def _stop_or_wait(self, at: "_At", polls: int) -> bool:
+        """Stop a run whose task is gone, or that takes too long; else wait. Whether it stopped it."""
+        if at.is_withdrawn:
+            await self._stop(at, "its task is gone")
+            return True
+        if self._waited(at) >= self._limits.turn_seconds:
+            await self._stop(at, f"it was still under way after {self._waited(at):.0f} seconds")
+            return True
+        await self._clock.sleep(self._poll_seconds(polls))
+        return False
+
+    async def _stop(self, at: "_At", reason: str) -> None:
         response_id = at.found.attempt.response_id
         await at.backend.cancel(response_id)
         self._news.stopped(
@@ -164,14 +183,25 @@ class Recovery:
             at.process_instance_id,
             at.conversation_id,
             response_id,
-            reason=f"it was still under way after {self._waited(at):.0f} seconds",
+            reason=reason,
         )
 
     async def _failed(self, at: "_At", failure: RunFailed) -> Ending:
-        ending = await self._by_looking(at, is_over=True)
-        if isinstance(ending, Ended) or failure.is_temporary:
-            return ending
-        refusal = Refusal(code="backend_refused", reason=failure.reason)
+        """End a turn whose run failed: by what it left all the same, else by why it failed."""
+        if failure.is_temporary:
+            return await self._by_looking(at, is_over=True)
+        finding = await self._look_while_busy(at)
+        if isinstance(finding, FoundAnswered):
+            return await self._by_finding(at, finding, is_over=True)
+        if finding.foreign_items:
+            await self._note_foreign(at, finding.foreign_items)
+        if isinstance(finding, FoundUnanswered):
+            await self._reopen(at, GenerationReason.ENDED)
+        error = failure.error(failure.reason)
+        if not isinstance(error, BackendRefused):
+            await self._ask_again(at, error.message)
+            return InVain(error=error)
+        refusal = Refusal(code=error.code, reason=error.message)
         return Ended(
             turn=await self._store.settle(
                 at.lease, at.found.turn.ref, RefusalSettlement(refusal=refusal), keep_lease=True
@@ -180,7 +210,9 @@ class Recovery:
 
     async def _by_looking(self, at: "_At", *, is_over: bool) -> Ending:
         """Look behind the last known item; `is_over` if the run is known to have ended."""
-        finding = await self._look_while_busy(at)
+        return await self._by_finding(at, await self._look_while_busy(at), is_over=is_over)
+
+    async def _by_finding(self, at: "_At", finding: Finding, *, is_over: bool) -> Ending:
         if finding.foreign_items:
             await self._note_foreign(at, finding.foreign_items)
         match finding:
@@ -239,8 +271,12 @@ class Recovery:
         """Go on in a new conversation, so that whatever arrives late lands where nobody reads.
 
         Raises:
-            OutcomeUnknown: The backend is failing, so nothing new is opened there now.
+            OutcomeUnknown: The backend is failing, so nothing new is opened there now; nor is it
+                for a task that is gone.
         """
+        if at.is_withdrawn:
+            msg = f"Nothing of the turn was found, and {why}; its task is gone, so it stays."
+            raise OutcomeUnknown(msg)
         if self._circuits.is_failing(at.backend.identity):
             msg = f"Nothing of the turn was found, and {why}; the backend is failing, so it waits."
             raise OutcomeUnknown(msg)
@@ -300,7 +336,12 @@ class _At:
     backend: ConversationBackend
     process_instance_id: str
     is_busy: bool
+    withdrawal: Withdrawal | None
     begun_at: float
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return self.withdrawal is not None and self.withdrawal.is_withdrawn
 
     @property
     def conversation_id(self) -> ConversationId:

@@ -19,6 +19,7 @@ from dadm.domain.errors import (
     ShuttingDown,
     StoreError,
     TaskGone,
+    TooManyWaiting,
 )
 from dadm.domain.task import Outcome, ServiceTask, VariableSelection
 from dadm.ports.assistant_service import AssistantService
@@ -178,6 +179,9 @@ class ServiceOrchestrator:
             await self._service.withdraw_task(await self._intake(task))
         except DadmError as error:
             self._reporting.tell_lost(task, error)
+        except Exception:
+            # As with answers: a fault of ours in one task must not stop all others.
+            logger.exception("Task %s could not be withdrawn", task.task_id)
 
     async def _keep_lease(self, task: LeasedTask, reporting: asyncio.Event) -> None:
         """Extend the task's lease for ever; LeaseLost or TaskGone end the work on it.
@@ -208,8 +212,9 @@ class ServiceOrchestrator:
             asked = await self._intake(task)
             outcome: Outcome = completed(task, await self._service.process_task(asked))
             settled: ServiceTask | None = asked
-        except ShuttingDown:
-            # Where we are not stopping ourselves, fetching at once would bring it back at once.
+        except (ShuttingDown, TooManyWaiting):
+            # Nothing is wrong with the task. Where we are not stopping ourselves, fetching at once
+            # would bring it back at once.
             self._is_service_leaving = True
             await self._reporting.give_back(task)
             return None

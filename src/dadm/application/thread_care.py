@@ -18,8 +18,8 @@ class ThreadCare:
     def __init__(self, world: World, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Care for the world's threads; wait at most `patience_seconds` for one that is held."""
         world = world.with_confirmed_store()
-        opening = ConversationOpening(world)
         circuits = Circuits(world.clock, world.observer, world.limits)
+        opening = ConversationOpening(world, circuits)
         recovery = Recovery(world, opening, circuits)
         holding = ThreadHolding(world, patience_seconds=patience_seconds)
         self.rebuilding = ThreadRebuilding(world, holding, opening, recovery)

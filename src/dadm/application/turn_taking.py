@@ -27,10 +27,11 @@ from typing import assert_never
 from dadm.application.asking import Asking
 from dadm.application.circuit import Circuits
 from dadm.application.conversation_opening import REUSED, ConversationOpening, Opening
+from dadm.application.failed_attempts import FailedAttempts
 from dadm.application.held import Held, TurnResult
 from dadm.application.held_endings import HeldEndings
 from dadm.application.lease_keeping import LeaseKeeper
-from dadm.application.recovery import Recovery, ToBeAsked
+from dadm.application.recovery import Ended, Recovery, ToBeAsked
 from dadm.application.submission import Delivery, prepare_submission
 from dadm.application.thread_queue import Place, ThreadQueue
 from dadm.application.withdrawal import Withdrawal
@@ -65,16 +66,28 @@ class TurnTaking:
         self._permits = asyncio.Semaphore(world.limits.concurrent_turns)
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
         self._circuits = Circuits(world.clock, world.observer, world.limits)
-        self._opening = ConversationOpening(world)
+        self._opening = ConversationOpening(world, self._circuits)
         self._recovery = Recovery(world, self._opening, self._circuits)
         self._endings = HeldEndings(world, self._recovery)
-        self._asking = Asking(
+        self._failed = FailedAttempts(
             world,
             opening=self._opening,
             recovery=self._recovery,
             endings=self._endings,
             circuits=self._circuits,
         )
+        self._asking = Asking(
+            world,
+            opening=self._opening,
+            failed=self._failed,
+            endings=self._endings,
+            circuits=self._circuits,
+        )
+
+    @property
+    def opening(self) -> ConversationOpening:
+        """What opens conversations here, and knows which backends are failing."""
+        return self._opening
 
     async def keep_tickets(self) -> None:
         """Keep the places of waiting tasks, for ever; runs beside the turns."""
@@ -83,7 +96,7 @@ class TurnTaking:
     def close(self) -> None:
         """Begin no more turns; those whose model is being asked go on."""
         self._queue.close()
-        self._asking.close()
+        self._failed.close()
 
     async def take(
         self, task: ServiceTask, assistant: Assistant, withdrawal: Withdrawal
@@ -238,15 +251,18 @@ class TurnTaking:
         Another task's turn that must be asked again keeps its earlier place: the thread is
         given back, for whoever is first in line now.
         """
+        is_own = open_turn.turn.ref == claim.turn.ref
         ending = await self._recovery.end(
             claim.lease,
             claim.thread,
             open_turn,
             process_instance_id=delivery.task.process_instance_id,
+            withdrawal=delivery.withdrawal if is_own else None,
         )
-        is_own = open_turn.turn.ref == claim.turn.ref
-        if isinstance(ending, ToBeAsked):
-            opening = ending.opening or REUSED
+        if not isinstance(ending, Ended):
+            # What it would meet if it was asked as it is, it meets when it is asked.
+            opening = ending.opening if isinstance(ending, ToBeAsked) else None
+            opening = opening or REUSED
             if is_own:
                 return opening
             await self._store.release(claim.lease)
@@ -293,8 +309,8 @@ class TurnTaking:
 
         A turn of this delivery that is still open keeps its state for whoever looks next.
         """
-        await self._store.release(claim.lease)
         await self._store.drop_ticket(claim.turn.ref)
+        await self._store.release(claim.lease)
 
     def _replay(self, delivery: Delivery, recorded: Recorded) -> TurnResult:
         task = delivery.task

@@ -164,6 +164,17 @@ class OutcomeUnknown(BackendError):
     code = "outcome_unknown"
     retryable = True
 
+    def __init__(
+        self, message: str = "", *, retry_after: timedelta | None = None, is_well: bool = False
+    ) -> None:
+        """Keep how long the backend asked us to wait, and whether it did speak of the run.
+
+        A backend that says how a run ended is well (`is_well`), whatever the run came to.
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.is_well = is_well
+
 
 class ConversationBusy(BackendError):
     """Another run holds the conversation; wait, then look."""

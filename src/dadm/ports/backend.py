@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from dadm.domain.assistant import Assistant
+from dadm.domain.errors import BackendError, BackendRefused
 from dadm.domain.json import JsonObject
 from dadm.domain.thread import BackendIdentity, ConversationId, Usage
 from dadm.domain.transcript import Message, Window
@@ -91,10 +92,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFailed:
-    """The run ended with an error; `is_temporary` for server and rate-limit errors."""
+    """The run ended with an error; `is_temporary` for server and rate-limit errors.
+
+    Where it is not, `error` is what a request with the same fault would have raised at once:
+    BackendRefused, BackendMisconfigured or ConversationTooLong.
+    """
 
     reason: str
     is_temporary: bool
+    error: type[BackendError] = BackendRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +175,7 @@ class ConversationBackend(Protocol):
     application never calls there.
 
     Errors common to all methods: BackendUnavailable (surely not accepted), OutcomeUnknown (no
-    definite answer), BackendMisconfigured (our key, model or parameters), ConversationLost (the
+    definite answer, a reply that is not the backend's included), BackendMisconfigured (our key, model or parameters), ConversationLost (the
     backend answered that it has no such conversation). No method retries a write by itself, and
     none answers from a guess: what is not known is OutcomeUnknown.
 
@@ -220,7 +226,8 @@ class ConversationBackend(Protocol):
             ConversationTooLong: Not applied.
             ConversationLost: Not applied; reported by the turn itself, to be confirmed.
             ConversationBusy: Another run holds the conversation.
-            OutcomeUnknown: Everything else, a broken or silent stream included.
+            OutcomeUnknown: Everything else, a broken or silent stream included; and nothing else
+                once ResponseStarted was given.
         """
         ...
 

@@ -9,7 +9,7 @@ import pytest
 
 from dadm.adapters.backends.openai_probe import OpenAIProbe
 from dadm.domain.errors import (
-    BackendRefused,
+    BackendMisconfigured,
     ConversationLost,
     OutcomeUnknown,
 )
@@ -112,7 +112,7 @@ async def test_items_cannot_be_linked_and_nothing_is_appended(
     on, other = await backend.open(labels={}), await backend.open(labels={})
     item = await backend.append(on, [Message(role=Role.USER, text="Who?")])
 
-    with pytest.raises(BackendRefused, match="unsupported"):
+    with pytest.raises(BackendMisconfigured, match="unsupported"):
         await backend.link(other, [item])
 
     assert [kept async for kept in backend.messages(other)] == []

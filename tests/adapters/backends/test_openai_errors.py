@@ -75,7 +75,7 @@ REPLIES: dict[str, tuple[Reply, type[BackendError], str]] = {
     ),
     "an item of a conversation missing": (
         error(404, "storage error: not found: Conversation item with id 'm'", code="not_found"),
-        BackendRefused,
+        BackendMisconfigured,
         "item",
     ),
     "E4 malformed conversation id": (
@@ -170,7 +170,24 @@ REPLIES: dict[str, tuple[Reply, type[BackendError], str]] = {
         "flagged",
     ),
     "other 400": (error(400, "We do not like it.", param="input"), BackendRefused, "like"),
-    "other 404": (error(404, "There is no such thing."), BackendRefused, "thing"),
+    "other 404": (error(404, "There is no such thing."), BackendMisconfigured, "thing"),
+    "wrong path at Azure": (
+        error(404, "Resource not found", code="404"),
+        BackendMisconfigured,
+        "OPENAI_BASE_URL",
+    ),
+    "no deployment at Azure": (
+        error(
+            404, "The API deployment for this resource does not exist.", code="DeploymentNotFound"
+        ),
+        BackendMisconfigured,
+        "no such model",
+    ),
+    "unknown model": (
+        error(400, "Unknown model: gpt-9", code="unknown_model"),
+        BackendMisconfigured,
+        "no such model",
+    ),
     "422": (error(422, "Not understood."), BackendRefused, "understood"),
     "413": (error(413, "Too much."), BackendRefused, "too large"),
     "401": (error(401, f"Incorrect API key provided: {KEY}."), BackendMisconfigured, "OPENAI_API"),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dadm.adapters.engines.embedded.models.reading import read_models
 from dadm.adapters.engines.bpmn_xml import LARGEST_DOCUMENT, read_xml
+from dadm.adapters.engines.embedded.models.reading import read_models
 from dadm.domain.errors import InvalidModel
 from tests.adapters.engines.bpmn import end, flows, model, start
 

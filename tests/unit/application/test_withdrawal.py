@@ -31,10 +31,11 @@ async def test_run_of_a_task_that_is_gone_is_stopped(keeping: Stage) -> None:
     run = keeping.backend._conversations.run("resp_1")
     assert run is not None
     assert run.state == RunCancelled()
-    assert (await keeping.turn()).state is TurnState.UNKNOWN
+    assert (await keeping.turn()).state is TurnState.PLANNED, "looked for and proven unasked"
     assert [event.reason for event in replica.told(RunStopped)] == ["its task is gone"]
-    (row,) = await keeping.store.audit((await keeping.thread()).ref)
+    row, again = await keeping.store.audit((await keeping.thread()).ref)
     assert (row.action, row.detail) == (AuditAction.CANCELLED, "run resp_1")
+    assert again.action is AuditAction.ASKED_AGAIN
 
 
 async def test_next_task_goes_on_where_the_withdrawn_one_left_the_thread(keeping: Stage) -> None:

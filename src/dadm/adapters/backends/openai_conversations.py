@@ -27,6 +27,7 @@ from dadm.adapters.backends.openai_requests import (
     turn_request,
 )
 from dadm.domain.errors import (
+    BackendError,
     ConversationBroken,
     ConversationLost,
     OutcomeUnknown,
@@ -43,6 +44,7 @@ from dadm.ports.backend import (
     KeptMessage,
     Question,
     ResponseStarted,
+    RunFailed,
     RunGone,
     RunState,
     TurnEvent,
@@ -154,7 +156,7 @@ class OpenAIConversations:
         """Open an empty conversation, with the labels as its metadata."""
         with self._errors.at_boundary():
             opened = await self._client.conversations.create(metadata=metadata_of(labels))
-        return ConversationId(str(self._read(opened)["id"]))
+        return ConversationId(self._id_of(self._read(opened)))
 
     @asynccontextmanager
     async def take_turn(self, question: Question) -> AsyncGenerator[AsyncIterator[TurnEvent], None]:
@@ -183,7 +185,7 @@ class OpenAIConversations:
         async for event in events:
             response = getattr(event, "response", None)
             if response is not None and not response_id:
-                response_id = str(self._read(response)["id"])
+                response_id = self._id_of(self._read(response))
                 yield ResponseStarted(response_id=response_id)
             match event.type:
                 case "response.output_text.delta":
@@ -193,7 +195,7 @@ class OpenAIConversations:
                     yield await self._end(question, self._read(response))
                     return
                 case "response.failed":
-                    raise self._not_told(response_id, f"failed: {run_state(self._read(response))}")
+                    raise self._failed(response_id, self._read(response))
                 case "error":
                     raise self._not_told(response_id, str(event.message))
                 case _:
@@ -201,10 +203,22 @@ class OpenAIConversations:
         raise self._not_told(response_id, "the stream ended early")
 
     async def _end(self, question: Question, response: Json) -> Answered | CutShort:
-        end = await self._state(question.conversation_id, response)
+        try:
+            end = await self._state(question.conversation_id, response)
+        except BackendError as error:
+            # The run has ended, whatever became of a request about it: nothing here says that
+            # the turn was not applied.
+            raise self._not_told(str(response.get("id")), error.message) from error
         if isinstance(end, Answered | CutShort):
             return end
         raise self._not_told(str(response.get("id")), f"its end is none: {end}")
+
+    def _failed(self, response_id: str, response: Json) -> OutcomeUnknown:
+        """Say that a run failed; what that comes to is found out by its name."""
+        state = run_state(response)
+        is_temporary = isinstance(state, RunFailed) and state.is_temporary
+        told = self._not_told(response_id, f"failed: {state}")
+        return OutcomeUnknown(told.message, is_well=not is_temporary)
 
     async def _state(self, conversation_id: ConversationId, response: Json) -> RunState:
         state = run_state(response)
@@ -274,7 +288,8 @@ class OpenAIConversations:
         items = [message_item(message) for message in messages]
         with self._errors.at_boundary():
             created = await self._client.conversations.items.create(conversation_id, items=items)
-        return str((self._read(created).get("data") or [])[-1]["id"])
+        listed = self._read(created).get("data")
+        return self._id_of(listed[-1] if isinstance(listed, list) and listed else {})
 
     async def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> None:
         """Create items by reference; OpenAI refuses those that are there already."""
@@ -295,6 +310,18 @@ class OpenAIConversations:
     async def ping(self) -> str:
         """Retrieve the default model, or list the models where that cannot be done."""
         return await self._access.check_model(self._model)
+
+    def _id_of(self, reply: Json) -> str:
+        """Give the id of what was made.
+
+        Raises:
+            OutcomeUnknown: The reply names none: it is not the API's, whatever has happened there.
+        """
+        found = reply.get("id")
+        if not found:
+            msg = f"{self._errors.service} sent a reply that is not the API's: it names nothing."
+            raise OutcomeUnknown(msg)
+        return str(found)
 
     def _read(self, reply: object) -> dict[str, Any]:
         return read_object(reply, service=self._errors.service)

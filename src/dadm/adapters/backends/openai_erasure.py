@@ -22,7 +22,7 @@ class Erasure:
         """Delete through `client`."""
         self._client = client
         self._pages = pages
-        self._errors = errors
+        self._errors = errors.of_deletions()
         self._unreachable: list[str] = []
 
     async def run(

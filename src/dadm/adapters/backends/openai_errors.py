@@ -58,6 +58,7 @@ QUOTA_CODES = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credits_exhausted"}
 )
 TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+NO_MODEL_CODES = frozenset({"DeploymentNotFound", "model_not_found", "unknown_model"})
 WITH_THE_TURN = frozenset(
     {"", "after", "conversation", "conversation_id", "input", "items", "messages"}
 )
@@ -68,10 +69,13 @@ NO_CONVERSATION = re.compile(
     r"conversation\b.*\bnot found|\bnot found:? conversation with id\b", re.IGNORECASE
 )
 BROKEN = re.compile(
-    r"no tool output found for|provided without its required|^item with id .* not found",
+    r"no tool output found for|provided without its required|\bitem with id .* not found",
     re.IGNORECASE,
 )
-NO_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
+NO_MODEL = re.compile(r"\b(model|deployment)\b", re.IGNORECASE)
+NONE_SUCH = re.compile(
+    r"\b(unknown|no such|not found|does not exist|not available|not supported)\b", re.IGNORECASE
+)
 NO_SUCH_ADDRESS = re.compile(r"^$|invalid url|^not found$", re.IGNORECASE)
 BAD_PARAMETER = re.compile(
     r"(unsupported|unknown|unrecognized|mutually exclusive) (parameter|value|request argument)",
@@ -93,7 +97,8 @@ class ErrorTable:
 
     `service` is what messages call the server. `key` is never repeated in any of them. The names
     of settings are for messages that say what to change, and so is `assistant`, whose model and
-    parameters were sent.
+    parameters were sent. A turn or a deletion may be refused for what it is about
+    (`may_refuse`); any other request that is refused was put wrongly.
     """
 
     service: str
@@ -102,11 +107,16 @@ class ErrorTable:
     address_setting: str
     window_hint: str
     assistant: str = ""
+    may_refuse: bool = False
 
     def asked_as(self, assistant: Assistant) -> Self:
         """Give the table for a request with the assistant's model and parameters."""
         where = f" in {assistant.origin}" if assistant.origin else ""
-        return replace(self, assistant=f" (assistant {assistant.name!r}{where})")
+        return replace(self, assistant=f" (assistant {assistant.name!r}{where})", may_refuse=True)
+
+    def of_deletions(self) -> Self:
+        """Give the table for requests that delete."""
+        return replace(self, may_refuse=True)
 
     @contextmanager
     def at_boundary(
@@ -130,6 +140,12 @@ class ErrorTable:
 
     def translate(self, error: Exception) -> BackendError:
         """Give DADM's error for a vendor's; every error has one."""
+        translated = self._translated(error)
+        if isinstance(translated, BackendRefused) and not self.may_refuse:
+            return BackendMisconfigured(translated.message)
+        return translated
+
+    def _translated(self, error: Exception) -> BackendError:
         if isinstance(error, openai.APIStatusError):
             return self._by_code(error) or self._by_status(error)
         if isinstance(error, openai.APIConnectionError):
@@ -186,7 +202,7 @@ class ErrorTable:
                 return BackendUnavailable(text, retry_after=wait)
             case _:
                 text = f"{self.service} gave no definite answer (HTTP {error.status_code})."
-                return OutcomeUnknown(text)
+                return OutcomeUnknown(text, retry_after=retry_after(error.response))
 
     def _by_code(self, error: openai.APIStatusError) -> BackendError | None:
         """Translate what the body says more exactly than the status; None where it does not."""
@@ -219,14 +235,21 @@ class ErrorTable:
         words = words_of(error)
         if error.param == "conversation_id" or NO_CONVERSATION.search(words):
             return ConversationLost(f"{self.service} says: {self.quote(words)}")
-        if error.code == "model_not_found" or error.param == "model" or NO_MODEL.search(words):
-            text = f"{self.service} has no such model{self.assistant}: {self.quote(words)}"
-            return BackendMisconfigured(text)
+        if is_about_model(error):
+            return self._no_model(error)
         is_unknown = NO_SUCH_ADDRESS.search(words) or not isinstance(error.body, dict)
         if is_unknown or error.status_code in NOT_OFFERED:
             text = f"{self.service} does not know this address. Check {self.address_setting}."
             return BackendMisconfigured(text)
-        return BackendRefused(f"{self.service} refused: {self.quote(words)}")
+        text = (
+            f"{self.service} has nothing of what was asked for. Check {self.address_setting} and "
+            f"the model{self.assistant}. It says: {self.quote(words)}"
+        )
+        return BackendMisconfigured(text)
+
+    def _no_model(self, error: openai.APIStatusError) -> BackendError:
+        said = self.quote(words_of(error))
+        return BackendMisconfigured(f"{self.service} has no such model{self.assistant}: {said}")
 
     def _rejected(self, error: openai.APIStatusError) -> BackendError:
         words = words_of(error)
@@ -237,6 +260,8 @@ class ErrorTable:
             return OutcomeUnknown(text)
         if error.code in POLICY_CODES:
             return BackendRefused(f"{self.service} will not answer this: {self.quote(words)}")
+        if is_about_model(error):
+            return self._no_model(error)
         if root not in WITH_THE_TURN or BAD_PARAMETER.search(words):
             named = f"the parameter {error.param!r}" if error.param else "a parameter"
             text = (
@@ -245,6 +270,14 @@ class ErrorTable:
             )
             return BackendMisconfigured(text)
         return BackendRefused(f"{self.service} refused: {self.quote(words)}")
+
+
+def is_about_model(error: openai.APIStatusError) -> bool:
+    """Whether it says that there is no such model, or none of that name for us."""
+    if error.code in NO_MODEL_CODES or error.param == "model":
+        return True
+    words = words_of(error)
+    return bool(NO_MODEL.search(words)) and bool(NONE_SUCH.search(words))
 
 
 def says_gone(error: openai.APIStatusError) -> bool:

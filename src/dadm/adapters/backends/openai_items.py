@@ -3,7 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from dadm.domain.errors import OutcomeUnknown
+from dadm.adapters.backends.openai_errors import (
+    NO_MODEL_CODES,
+    QUOTA_CODES,
+    TOO_LONG,
+    TOO_LONG_CODES,
+)
+from dadm.domain.errors import (
+    BackendError,
+    BackendMisconfigured,
+    BackendRefused,
+    ConversationTooLong,
+    OutcomeUnknown,
+)
 from dadm.domain.thread import NO_USAGE, Usage
 from dadm.domain.transcript import Message, Role
 from dadm.ports.backend import (
@@ -97,15 +109,26 @@ def run_state(response: Json) -> RunState:
         case "failed":
             failure = response.get("error") or {}
             code = str(failure.get("code") or "unknown")
+            said = str(failure.get("message") or "no reason given")
             return RunFailed(
-                reason=f"{code}: {failure.get('message') or 'no reason given'}",
+                reason=f"{code}: {said}",
                 is_temporary=code in TEMPORARY_FAILURES,
+                error=failure_of(code, said),
             )
         case "cancelled":
             return RunCancelled()
         case status:
             text = f"Response {response.get('id')!r} has the unknown status {status!r}."
             raise OutcomeUnknown(text)
+
+
+def failure_of(code: str, said: str) -> type[BackendError]:
+    """Give the error that a request would have met at once which a run failed with later."""
+    if code in QUOTA_CODES or code in NO_MODEL_CODES:
+        return BackendMisconfigured
+    if code in TOO_LONG_CODES or TOO_LONG.search(said):
+        return ConversationTooLong
+    return BackendRefused
 
 
 def _completed(response: Json) -> Answered | CutShort:
