@@ -28,7 +28,8 @@ HOLD_TURN = "SELECT FROM turns WHERE task_id = $1 FOR UPDATE"
 HOLD_TASK = "SELECT FROM waiting_tasks WHERE task_id = $1 FOR UPDATE"
 HOLD_DEFINITION = """INSERT INTO process_definitions (definition_id, key, tenant, version, name,
     resource_name, digest, source, deployed_at) VALUES ($1, $1, '', 1, '', '', '', '', now())"""
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+WAITING = """SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()"""
 
 
 @asynccontextmanager
