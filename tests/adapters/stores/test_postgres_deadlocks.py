@@ -124,6 +124,24 @@ async def test_an_erasure_deletes_turns_in_the_order_in_which_they_are_reported(
     await meet(postgres_url, HOLD_TURN, "b", report, finish)
 
 
+async def test_an_erasure_deletes_waiting_turns_in_the_order_in_which_their_tickets_are_kept(
+    postgres_url: str, given: StoreUnderTest
+) -> None:
+    held = (await given.lease()).lease
+    turns = [await queued(given, name) for name in "cba"]
+    await given.store.begin_erasure(held)
+
+    async def keep() -> None:
+        async with session(postgres_url) as connection:
+            await connection.execute(KEEP_TICKETS, turns, LONG)
+
+    async def finish() -> None:
+        async with session(postgres_url) as connection:
+            await connection.execute(FINISH, held.thread, held.owner, held.fence)
+
+    await meet(postgres_url, HOLD_TURN, "b", keep, finish)
+
+
 async def test_a_task_fails_while_its_instance_is_saved(postgres_url: str) -> None:
     async with (
         open_postgres(postgres_url, connections=1) as here,

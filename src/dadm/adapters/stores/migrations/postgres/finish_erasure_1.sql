@@ -18,8 +18,13 @@ BEGIN
                   WHERE g.thread = _thread_id AND g.state <> 'erased') THEN
         RAISE EXCEPTION USING ERRCODE = 'DM001', MESSAGE = 'the erasure is not to be finished';
     END IF;
-    -- In the orders in which turns are reported and runs named, several in one transaction.
-    PERFORM FROM turns u JOIN scopes z ON z.id = u.scope WHERE u.thread = _thread_id
+    -- In the orders in which tickets are kept, turns reported and runs named, each of them several
+    -- in one transaction.
+    PERFORM FROM turns u WHERE u.thread = _thread_id AND u.settled_at IS NULL
+    ORDER BY u.id
+    FOR UPDATE;
+    PERFORM FROM turns u JOIN scopes z ON z.id = u.scope
+    WHERE u.thread = _thread_id AND u.settled_at IS NOT NULL
     ORDER BY z.engine COLLATE "C", z.tenant COLLATE "C", z.name COLLATE "C", u.task_id COLLATE "C"
     FOR UPDATE OF u;
     PERFORM FROM attempts k JOIN turns u ON u.id = k.turn WHERE u.thread = _thread_id
