@@ -1,7 +1,8 @@
-"""Two replicas on one database: what one leaves in the middle, the other brings to its end."""
+"""Two programs on one database: what one leaves in the middle, another brings to its end."""
 
 import os
 import signal
+import socket
 from collections import Counter
 
 import pytest
@@ -63,6 +64,34 @@ def stands_still_in_mid_turn(stage: Stage) -> Evidence:
 
 @after(stands_still_in_mid_turn)
 def test_a_replica_that_stood_still_beyond_its_lease_decides_nothing_any_more(
+    seen: Evidence,
+) -> None:
+    assert violations(seen, TASKS) == []
+    assert seen.asked == Counter(TASKS)
+    assert seen.recovered == ["Second"]
+
+
+def service_killed_in_mid_turn(stage: Stage) -> Evidence:
+    """Have the service killed that a worker's tasks are answered by, and start it again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    stage.begin(TASKS)
+    with (
+        stage.program("serve", DADM_PORT=port, failpoint="store.settle:before:2") as killed,
+        stage.program(
+            "work",
+            DADM_SERVICE_URL=f"http://127.0.0.1:{port}",
+            DADM_ENGINE__RETRIES="20",
+        ) as worker,
+    ):
+        assert_killed(killed)
+        with stage.program("serve", DADM_PORT=port):
+            stage.ends(worker)
+    return stage.evidence()
+
+
+@after(service_killed_in_mid_turn)
+def test_a_service_killed_in_mid_turn_finds_the_answer_when_its_worker_comes_again(
     seen: Evidence,
 ) -> None:
     assert violations(seen, TASKS) == []
