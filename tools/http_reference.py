@@ -13,7 +13,7 @@ from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.application.limits import TurnLimits
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.reachable_backends import ReachableBackends
-from dadm.application.turn_taking import World
+from dadm.application.world import World
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.entrypoints.openai_service import ServiceParts, create_app
 from dadm.telemetry import Fanout, Metrics

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dadm.application.withdrawal import Withdrawal
 from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.prompt import render_prompt
+from dadm.domain.shown_variables import marked, still_shown
 from dadm.domain.task import ServiceTask
 from dadm.domain.thread import Thread, ThreadKey
 from dadm.ports.store_values import Submission
@@ -35,12 +36,13 @@ def prepare_submission(
         UnknownAssistant: The thread's assistant is no longer defined.
     """
     assistant = assistants.resolve(thread.key.assistant)
-    prompt = render_prompt(task, shown=thread.shown)
+    prompt = render_prompt(task, shown=still_shown(thread))
+    generation = thread.live.number if thread.live else 0
     return Submission(
         prompt=prompt.text,
         assistant_version=assistant.version,
         answer_schema=task.answer_schema or assistant.answer_schema,
         after_sequence=thread.turn_count,
-        generation=thread.live.number if thread.live else 0,
-        shown=prompt.shown,
+        generation=generation,
+        shown=marked(prompt.shown, sequence=thread.turn_count + 1, generation=generation),
     )

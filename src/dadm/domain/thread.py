@@ -156,7 +156,8 @@ class Thread:
     """The durable conversation of one scope with one assistant.
 
     `turn_count` is the sequence of the last turn that was submitted. `shown` maps the name of
-    each process variable this thread has been shown to the digest of the value it was shown.
+    each process variable this thread has been shown to a mark of the value and of the turn that
+    showed it (see `domain.shown_variables`).
     `chain` is the latest link of its transcript (see `domain.chain`), `""` before the first.
     """
 

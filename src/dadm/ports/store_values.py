@@ -39,8 +39,8 @@ class Submission:
     """What is about to be asked: the durable record of it is written before the request leaves.
 
     `after_sequence` and `generation` say what the caller saw (`Thread.turn_count`, the live
-    generation's number); a submission made from a stale view is not recorded. `shown` holds the
-    digests of the variables this prompt shows; it is kept with the attempt and merged into
+    generation's number); a submission made from a stale view is not recorded. `shown` holds
+    marks of the variables this prompt shows; it is kept with the attempt and merged into
     `Thread.shown` when the turn is answered, by whoever settles it.
     """
 

@@ -183,17 +183,20 @@ class Faulty(ScriptedBackend):
         self.is_faulty = False
         self.struck = 0
 
-    def strike(self) -> Exception | None:
+    def strike(self) -> BackendError | None:
         if not self.is_faulty or self.chance.random() >= 0.1:
             return None
         self.struck += 1
-        return self.chance.choice([OutcomeUnknown, BackendUnavailable, ConversationBusy])()
+        kinds: list[type[BackendError]] = [OutcomeUnknown, BackendUnavailable, ConversationBusy]
+        return self.chance.choice(kinds)()
 
     async def open(self, *, labels: JsonObject) -> ConversationId:
-        return await self._perhaps(super().open, labels=labels)
+        opened: ConversationId = await self._perhaps(super().open, labels=labels)
+        return opened
 
     async def append(self, conversation_id: ConversationId, messages: Sequence[Message]) -> str:
-        return await self._perhaps(super().append, conversation_id, messages)
+        last: str = await self._perhaps(super().append, conversation_id, messages)
+        return last
 
     async def link(self, conversation_id: ConversationId, item_ids: Sequence[str]) -> None:
         await self._perhaps(super().link, conversation_id, item_ids)
@@ -227,6 +230,7 @@ async def test_two_thousand_messages_heal_with_a_fault_in_one_request_of_ten(
     replica = await keeping.replica(limits=PATIENT)
     backend.is_faulty = True
 
+    outcome: Any = None
     for _ in range(4):
         (outcome,) = await settled(replica.ask("last"))
         if not isinstance(outcome, BackendUnavailable | OutcomeUnknown):

@@ -99,3 +99,39 @@ async def test_conversation_is_left_as_it_is_where_the_settings_say_so(keeping: 
 
     assert keeping.called("open") == 1
     assert (await keeping.turn(make_task("next"))).state is TurnState.PLANNED
+
+
+async def test_variable_whose_exchange_was_left_out_is_shown_again(keeping: Stage) -> None:
+    backend = Narrow()
+    keeping.use(backend)
+    replica = await keeping.replica()
+    amount = {"amount": "4711 EUR"}
+    await replica.ask("t0", documentation="0" * 20)
+    for number in range(1, 5):
+        await replica.ask(f"t{number}", documentation=f"{number}" * 20, variables=amount)
+    assert sum("4711" in prompt for prompt in keeping.asked) == 1, "shown once"
+    backend.window = 300
+
+    answer = await replica.ask("next", documentation="x" * 20, variables=amount)
+
+    assert answer.change is ThreadChange.REBUILT
+    kept = [each.text for each in await keeping.kept(answer.thread_id)]
+    assert sum("4711" in text for text in kept) == 1
+    again = await replica.ask("later", documentation="y" * 20, variables=amount)
+    assert "4711" not in keeping.asked[-1], "it is there now"
+    assert again.change is ThreadChange.REUSED
+
+
+async def test_task_that_is_too_long_by_itself_costs_its_thread_no_memory(
+    keeping: Stage,
+) -> None:
+    keeping.use(Narrow())
+    await ask_until_it_is_too_long(keeping)
+    before = await keeping.kept((await keeping.thread()).thread_id or "")
+    replica = await keeping.replica()
+    with pytest.raises(ConversationTooLong):
+        await replica.ask("big", documentation="x" * (WINDOW + 1))
+
+    answer = await replica.ask("small", documentation="s")
+
+    assert (await keeping.kept(answer.thread_id))[: len(before)] == before

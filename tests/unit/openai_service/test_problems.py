@@ -56,6 +56,9 @@ class Failing:
     async def outcome_reported(self, task: ServiceTask) -> None:
         raise self.error
 
+    async def withdraw_task(self, task: ServiceTask) -> None:
+        raise self.error
+
 
 def test_the_table_has_every_error_and_no_other() -> None:
     assert set(STATUS_OF) == set(every())

@@ -332,6 +332,9 @@ class AnsweringWithoutStore:
     async def outcome_reported(self, task: ServiceTask) -> None:
         raise StoreUnavailable
 
+    async def withdraw_task(self, task: ServiceTask) -> None:
+        raise StoreUnavailable
+
 
 async def test_an_answer_is_given_even_where_its_report_cannot_be_recorded(
     service: Service,
