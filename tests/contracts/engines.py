@@ -34,7 +34,7 @@ from tests.adapters.engines.bpmn import (
     task,
 )
 from tests.builders import make_leased_task
-from tests.contracts.rest_engine import RestEngine
+from tests.engines.rest_engine import RestEngine
 
 CAUGHT = "CAUGHT"
 LONG = timedelta(hours=1)

@@ -20,7 +20,7 @@ from tests.contracts.engines import (
     ExternalTaskUnderTest,
     MemoryUnderTest,
 )
-from tests.contracts.rest_engine import RestEngine
+from tests.engines.rest_engine import RestEngine
 
 REAL = [pytest.mark.engines, pytest.mark.timeout(240)]
 """Long enough for a real engine to start."""

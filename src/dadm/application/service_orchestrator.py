@@ -145,7 +145,8 @@ class ServiceOrchestrator:
                 TopicSubscription(
                     topic=topic,
                     lease_duration=timedelta(seconds=self._limits.lease_seconds),
-                    process_definition_keys=tuple(sorted(of_topic)),
+                    # A topic that was set by hand is taken from whatever process.
+                    process_definition_keys=tuple(sorted(of_topic - {""})),
                 )
                 for topic, of_topic in sorted(keys.items())
             )

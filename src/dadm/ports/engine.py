@@ -148,7 +148,10 @@ class ServiceTasks(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssistantTask:
-    """One AI task as a deployed model declares it."""
+    """One AI task as a deployed model declares it.
+
+    Where only its topic is known, `element_id` and `process_definition_key` are `""`.
+    """
 
     topic: str
     element_id: str

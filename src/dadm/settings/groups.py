@@ -1,9 +1,10 @@
 """Groups of settings that share a prefix: backends, turns, engine, log."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, TypeAdapter, field_validator
+from pydantic_settings import NoDecode
 
 
 def web_address(value: str) -> str:
@@ -180,11 +181,21 @@ class EngineSettings(Group):
     """The process engine that tasks come from."""
 
     id: str = Field(
-        default="embedded",
-        min_length=1,
+        default="",
         max_length=255,
         description="What this engine is called in thread keys. Give each engine its own, "
         "for two engines may number their instances alike; never change it afterwards.",
+        json_schema_extra={"default_text": "`embedded`, or `camunda7` with `DADM_ENGINE_URL`"},
+    )
+    user: str = Field(default="", description="Who works at the engine, with a password.")
+    password: SecretStr | None = Field(default=None, description="The user's password.")
+    token: SecretStr | None = Field(
+        default=None, description="A bearer token, in the place of user and password."
+    )
+    topics: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Whose tasks are worked, separated by commas. Without any, those that the "
+        "deployed models mark as an assistant's (`service.type`).",
     )
     lease_seconds: float = Field(
         default=30.0, ge=3, description="How long the engine keeps a task for a worker that died."
@@ -195,6 +206,13 @@ class EngineSettings(Group):
         ge=0,
         description="The first pause before a failed task is tried again; it grows.",
     )
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
 class LogSettings(Group):

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         default="auto",
         description="Who continues conversations; `auto` is `openai` with a key, else `local`.",
     )
+    engine_url: str = Field(
+        default="",
+        description="The REST interface of a Camunda 7 or Operaton whose tasks are worked, as in "
+        "`http://host:8080/engine-rest`; without one, processes run in the embedded engine.",
+    )
     service_url: str = Field(
         default="",
         description="The address of another DADM's service that answers this one's tasks.",
@@ -158,7 +163,7 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return url
 
-    @field_validator("service_url")
+    @field_validator("engine_url", "service_url")
     @classmethod
     def _is_web_address(cls, value: str) -> str:
         return web_address(value) if value else value
@@ -171,13 +176,24 @@ class Settings(BaseSettings):
         return self.backend
 
     @property
+    def engine_id(self) -> str:
+        """What the engine is called in thread keys."""
+        return self.engine.id or ("camunda7" if self.engine_url else "embedded")
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret there is, for whoever keeps them out of logs."""
         given = (
             *self.api_tokens,
             *(
                 secret
-                for secret in (self.service_token, self.openai.api_key, self.chat.api_key)
+                for secret in (
+                    self.service_token,
+                    self.openai.api_key,
+                    self.chat.api_key,
+                    self.engine.password,
+                    self.engine.token,
+                )
                 if secret is not None
             ),
         )

@@ -46,7 +46,8 @@ def startup_line(
         said.append(f"assistant service at {settings.service_url}")
     said.append(f"database {database_address(settings)}")
     if "engine" in parts:
-        said.append(f"engine {settings.engine.id}")
+        at = f" at {settings.engine_url}" if settings.engine_url else ""
+        said.append(f"engine {settings.engine_id}{at}")
     if catalogue is not None:
         said.append(f"assistants {', '.join(catalogue.names)}")
     return "; ".join(said)

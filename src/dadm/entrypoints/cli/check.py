@@ -134,13 +134,19 @@ async def _database(settings: "Settings") -> str:
 
 
 async def _engine(settings: "Settings") -> str:
-    from dadm.bootstrap import embedded_engine, open_databases
+    from dadm.bootstrap import embedded_engine, external_engine, open_databases
 
+    if settings.engine_url:
+        async with external_engine(settings) as elsewhere:
+            said = await elsewhere.ping()
+            topics = sorted({each.topic for each in await elsewhere.assistant_tasks()})
+        listed = ", ".join(topics) or "none yet; deploy a model whose tasks name an assistant"
+        return f"{settings.engine_id}: {said}. Topics of AI tasks: {listed}."
     async with open_databases(settings) as databases:
         engine = embedded_engine(settings, databases.processes)
         found = await engine.definitions()
     names = ", ".join(sorted({each.key for each in found})) or "none yet; see dadm deploy"
-    return f"{settings.engine.id}, with these processes: {names}."
+    return f"{settings.engine_id}, with these processes: {names}."
 
 
 async def _backend(settings: "Settings") -> str:

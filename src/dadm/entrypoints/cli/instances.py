@@ -66,7 +66,7 @@ def show_instance(
     ) -> "tuple[ProcessInstance, list[EngineIncident], Sequence[Thread]]":
         instance = await opened.engine.instance(instance_id)
         incidents = await opened.engine.incidents(limit=10_000) if instance.incident_count else ()
-        engine = opened.settings.engine.id
+        engine = opened.settings.engine_id
         threads = await opened.threads.threads(ThreadFilter(engine=engine, scope=instance_id))
         return instance, [each for each in incidents if each.instance_id == instance_id], threads
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dadm import bootstrap
-from dadm.bootstrap import CLOCK, IDENTIFIERS, AssistantSide, Databases
+from dadm.bootstrap import CLOCK, IDENTIFIERS, AssistantSide, Databases, EngineSide
 from dadm.domain.errors import EngineError, StoreError
 from dadm.domain.task import DEFAULT_ENGINE
 from dadm.entrypoints.cli.announcing import startup_line, version
@@ -83,13 +83,17 @@ async def run_everything(settings: Settings) -> None:
     if settings.service_url:
         LOGGER.warning("DADM_SERVICE_URL is for `dadm work`: here tasks are answered in process")
     with closing(_listener(settings)) as listener:
-        async with open_ground(settings) as ground, _open_side(ground) as side:
+        async with (
+            open_ground(settings) as ground,
+            _open_engine(ground) as engine,
+            _open_side(ground) as side,
+        ):
             _announce(
                 ground, "engine", "orchestrator", "OpenAI Service", listener=listener, side=side
             )
             async with asyncio.TaskGroup() as group:
-                _work(group, ground, side.manager)
-                engines = (DEFAULT_ENGINE, settings.engine.id)
+                _work(group, ground, engine, side.manager)
+                engines = (DEFAULT_ENGINE, settings.engine_id)
                 group.create_task(_serve(ground, side, listener, engines=engines))
 
 
@@ -97,27 +101,31 @@ async def work_alone(settings: Settings) -> None:
     """Work the engine's tasks; they are answered in process, or by another DADM's service."""
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(open_ground(settings))
+        engine = await stack.enter_async_context(_open_engine(ground))
         if settings.service_url:
             remote = await stack.enter_async_context(bootstrap.remote_service(settings))
             _announce(ground, "engine", "orchestrator")
             async with asyncio.TaskGroup() as group:
-                _work(group, ground, remote)
+                _work(group, ground, engine, remote)
             return
         side = await stack.enter_async_context(_open_side(ground))
         _announce(ground, "engine", "orchestrator", side=side)
         async with asyncio.TaskGroup() as group:
-            _work(group, ground, side.manager)
+            _work(group, ground, engine, side.manager)
             await ground.stop.wait()
             await side.manager.drain(seconds=settings.drain_seconds)
 
 
-def _work(group: asyncio.TaskGroup, ground: Ground, service: AssistantService) -> None:
+def _work(
+    group: asyncio.TaskGroup, ground: Ground, side: EngineSide, service: AssistantService
+) -> None:
     """Run the engine's timers, the orchestrator and the cleanup, until the program stops."""
     settings, stop, observer = ground.settings, ground.stop, ground.observer
-    engine = bootstrap.embedded_engine(settings, ground.databases.processes)
+    engine = side.engine
     orchestrator = bootstrap.orchestrator(settings, engine, service, observer)
     cleanup = bootstrap.thread_cleanup(settings, engine, ground.databases.threads, observer)
-    group.create_task(run_timers(engine.run_due, stop))
+    if side.run_due is not None:
+        group.create_task(run_timers(side.run_due, stop))
     group.create_task(cleanup.run(stop))
     seconds = settings.drain_seconds + REPORTING_SECONDS
     group.create_task(orchestrator.run(stop, drain_seconds=seconds))
@@ -134,6 +142,10 @@ async def run_timers(run_due: Callable[[], Awaitable[int]], stop: asyncio.Event)
         with suppress(TimeoutError):
             async with asyncio.timeout(TIMERS_SECONDS):
                 await stop.wait()
+
+
+def _open_engine(ground: Ground) -> AbstractAsyncContextManager[EngineSide]:
+    return bootstrap.open_engine(ground.settings, ground.databases.processes)
 
 
 def _open_side(ground: Ground) -> AbstractAsyncContextManager[AssistantSide]:

@@ -26,8 +26,23 @@ class Opened:
     """What a command works on while the database is open."""
 
     settings: "Settings"
-    engine: "ProcessRuntime"
+    embedded: "ProcessRuntime"
     threads: "ThreadStore"
+
+    @property
+    def engine(self) -> "ProcessRuntime":
+        """The embedded engine, as long as no other one is worked.
+
+        Raises:
+            SettingsError: Processes live elsewhere.
+        """
+        if self.settings.engine_url:
+            msg = (
+                f"Processes live in the engine at {self.settings.engine_url}: deploy, start and "
+                "look there. Unset DADM_ENGINE_URL to work with the embedded engine."
+            )
+            raise SettingsError(msg)
+        return self.embedded
 
 
 def with_database(
@@ -123,4 +138,4 @@ async def _opened(work: Callable[[Opened], Awaitable[T]], settings: "Settings") 
 
     async with open_databases(settings) as databases:
         engine = embedded_engine(settings, databases.processes)
-        return await work(Opened(settings=settings, engine=engine, threads=databases.threads))
+        return await work(Opened(settings=settings, embedded=engine, threads=databases.threads))

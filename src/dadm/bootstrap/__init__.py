@@ -6,7 +6,6 @@ Adapters are imported where they are chosen, so that a program loads only what i
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,17 +13,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from dadm.adapters.assistant_files import SHIPPED, assistant_paths, read_assistant, read_catalogue
 from dadm.adapters.failpoints import armed, arming
 from dadm.adapters.script_file import read_script
-from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
-from dadm.application.outcomes import RetryPolicy
 from dadm.application.reachable_backends import OpeningBackend, ReachableBackends
-from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
-from dadm.application.thread_cleanup import ThreadCleanup
 from dadm.application.world import World
+from dadm.bootstrap.engines import (
+    EngineSide,
+    embedded_engine,
+    external_engine,
+    open_engine,
+    orchestrator,
+    thread_cleanup,
+)
+from dadm.bootstrap.system import CLOCK, IDENTIFIERS
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.errors import InvalidAssistant, SettingsError
 from dadm.ports.assistant_service import AssistantService
-from dadm.ports.engine import ProcessModels
 from dadm.ports.observer import Observer
 from dadm.ports.probe import Probe
 from dadm.ports.process_store import ProcessStore
@@ -33,10 +36,30 @@ from dadm.settings import Settings, turn_limits
 
 if TYPE_CHECKING:
     from dadm.adapters.backends.local_model import LocalModel
-    from dadm.adapters.engines.embedded import EmbeddedEngine
 
-CLOCK = SystemClock()
-IDENTIFIERS = RandomIdentifiers()
+__all__ = [
+    "BACKENDS",
+    "CLOCK",
+    "IDENTIFIERS",
+    "AssistantSide",
+    "Databases",
+    "EngineSide",
+    "check_assistants",
+    "embedded_engine",
+    "external_engine",
+    "open_assistant_side",
+    "open_databases",
+    "open_engine",
+    "open_simulated_openai",
+    "openai_probe",
+    "orchestrator",
+    "reachable_backends",
+    "read_assistants",
+    "remote_service",
+    "sqlite_path",
+    "thread_cleanup",
+    "world_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,56 +289,6 @@ def remote_service(settings: Settings) -> "AbstractAsyncContextManager[Assistant
 
     token = settings.service_token
     return RemoteAssistantService(settings.service_url, token.get_secret_value() if token else "")
-
-
-def embedded_engine(settings: Settings, processes: ProcessStore) -> "EmbeddedEngine":
-    """Put the embedded engine on its store."""
-    from dadm.adapters.engines.embedded import EmbeddedEngine
-
-    return EmbeddedEngine(processes, CLOCK, IDENTIFIERS, engine_id=settings.engine.id)
-
-
-def orchestrator(
-    settings: Settings,
-    engine: "EmbeddedEngine",
-    service: AssistantService,
-    observer: Observer,
-    *,
-    models: ProcessModels | None = None,
-) -> ServiceOrchestrator:
-    """Put the orchestrator between an engine and an assistant service.
-
-    It works the AI tasks of `models`: those of the engine itself, unless others are given.
-    """
-    given = settings.engine
-    return ServiceOrchestrator(
-        tasks=armed(settings.failpoint, "engine", engine),
-        models=models or engine,
-        service=service,
-        observer=observer,
-        clock=CLOCK,
-        identifiers=IDENTIFIERS,
-        limits=OrchestratorLimits(
-            lease_seconds=given.lease_seconds,
-            tasks_in_hand=settings.turns.waiting_turns + settings.turns.concurrent_turns,
-            retry=RetryPolicy(
-                retries=given.retries, first_pause=timedelta(seconds=given.retry_seconds)
-            ),
-        ),
-    )
-
-
-def thread_cleanup(
-    settings: Settings, engine: "EmbeddedEngine", threads: ThreadStore, observer: Observer
-) -> ThreadCleanup:
-    """Close threads as the engine's instances end."""
-    return ThreadCleanup(
-        engine_id=settings.engine.id,
-        history=engine,
-        directory=threads,
-        observer=observer,
-        clock=CLOCK,
-    )
 
 
 @asynccontextmanager

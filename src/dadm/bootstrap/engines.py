@@ -1,0 +1,135 @@
+"""Which engine tasks come from, and what works them and follows its ends."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from dadm.adapters.failpoints import armed
+from dadm.application.outcomes import RetryPolicy
+from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
+from dadm.application.thread_cleanup import ThreadCleanup
+from dadm.bootstrap.system import CLOCK, IDENTIFIERS
+from dadm.domain.errors import SettingsError
+from dadm.ports.assistant_service import AssistantService
+from dadm.ports.engine import ProcessHistory, ProcessModels, ServiceTasks
+from dadm.ports.observer import Observer
+from dadm.ports.process_store import ProcessStore
+from dadm.ports.store import ThreadStore
+from dadm.settings import Settings
+
+if TYPE_CHECKING:
+    from dadm.adapters.engines.embedded import EmbeddedEngine
+    from dadm.adapters.engines.external_task import ExternalTaskEngine
+
+ENDS_REREAD = timedelta(days=1)
+"""How far back another engine is asked, at a start, which instances ended."""
+
+
+def embedded_engine(settings: Settings, processes: ProcessStore) -> "EmbeddedEngine":
+    """Put the embedded engine on its store."""
+    from dadm.adapters.engines.embedded import EmbeddedEngine
+
+    return EmbeddedEngine(processes, CLOCK, IDENTIFIERS, engine_id=settings.engine_id)
+
+
+def external_engine(settings: Settings) -> "ExternalTaskEngine":
+    """Reach the engine at the address that the settings name.
+
+    Raises:
+        SettingsError: There are two ways in at once, or half of one.
+    """
+    from dadm.adapters.engines import external_task
+
+    given = settings.engine
+    access: external_task.BasicAccess | external_task.BearerAccess | None = None
+    if bool(given.user) != bool(given.password) or (given.user and given.token):
+        raise SettingsError(
+            "An engine is let into with DADM_ENGINE__USER and DADM_ENGINE__PASSWORD, or with "
+            "DADM_ENGINE__TOKEN; set one of the two ways."
+        )
+    if given.password:
+        access = external_task.BasicAccess(given.user, given.password.get_secret_value())
+    elif given.token:
+        access = external_task.BearerAccess(given.token.get_secret_value())
+    return external_task.ExternalTaskEngine(
+        settings.engine_url,
+        CLOCK,
+        IDENTIFIERS,
+        engine_id=settings.engine_id,
+        access=access,
+        topics=given.topics,
+        ended_since=CLOCK.now() - ENDS_REREAD,
+    )
+
+
+class WorkedEngine(ServiceTasks, ProcessModels, ProcessHistory, Protocol):
+    """An engine as far as its tasks are worked and its ends followed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSide:
+    """The engine that the settings choose; `run_due` lets the timers of one that runs here come."""
+
+    engine: WorkedEngine
+    run_due: Callable[[], Awaitable[int]] | None = None
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, processes: ProcessStore) -> AsyncIterator[EngineSide]:
+    """Reach the engine that the settings name, else run the embedded one on `processes`.
+
+    Raises:
+        SettingsError: The way into it is wrong.
+    """
+    if settings.engine_url:
+        async with external_engine(settings) as engine:
+            yield EngineSide(engine=engine)
+    else:
+        embedded = embedded_engine(settings, processes)
+        yield EngineSide(engine=embedded, run_due=embedded.run_due)
+
+
+def orchestrator(
+    settings: Settings,
+    engine: WorkedEngine,
+    service: AssistantService,
+    observer: Observer,
+    *,
+    models: ProcessModels | None = None,
+) -> ServiceOrchestrator:
+    """Put the orchestrator between an engine and an assistant service.
+
+    It works the AI tasks of `models`: those of the engine itself, unless others are given.
+    """
+    given = settings.engine
+    return ServiceOrchestrator(
+        tasks=armed(settings.failpoint, "engine", engine),
+        models=models or engine,
+        service=service,
+        observer=observer,
+        clock=CLOCK,
+        identifiers=IDENTIFIERS,
+        limits=OrchestratorLimits(
+            lease_seconds=given.lease_seconds,
+            tasks_in_hand=settings.turns.waiting_turns + settings.turns.concurrent_turns,
+            retry=RetryPolicy(
+                retries=given.retries, first_pause=timedelta(seconds=given.retry_seconds)
+            ),
+        ),
+    )
+
+
+def thread_cleanup(
+    settings: Settings, engine: ProcessHistory, threads: ThreadStore, observer: Observer
+) -> ThreadCleanup:
+    """Close threads as the engine's instances end."""
+    return ThreadCleanup(
+        engine_id=settings.engine_id,
+        interval_seconds=30.0 if settings.engine_url else 1.0,
+        history=engine,
+        directory=threads,
+        observer=observer,
+        clock=CLOCK,
+    )
