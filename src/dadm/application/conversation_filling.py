@@ -60,7 +60,7 @@ class ConversationFilling:
                     last_item = await self._surely(backend.append, conversation_id, chunk)
                 except OutcomeUnknown:
                     found = await self._kept(backend, conversation_id, after_item=last_item)
-                    if [each.message for each in found] != list(chunk):
+                    if not are_same(found, chunk):
                         return False
                     last_item = found[-1].item_id
                 written += len(chunk)
@@ -120,7 +120,7 @@ class ConversationFilling:
         if not messages:
             return True
         kept = await self._kept(backend, conversation_id)
-        return [each.message for each in kept] == list(messages)
+        return are_same(kept, messages)
 
     async def _kept(
         self, backend: ConversationBackend, conversation_id: ConversationId, *, after_item: str = ""
@@ -181,17 +181,22 @@ def in_chunks(given: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield given[start : start + size]
 
 
+def are_same(kept: Sequence[KeptMessage], messages: Sequence[Message]) -> bool:
+    """Whether these messages are kept, and no others, in their order."""
+    return [each.message.essence for each in kept] == [each.essence for each in messages]
+
+
 def matched(
     messages: Sequence[Message], kept: Sequence[KeptMessage]
 ) -> tuple[list[str], list[Message]]:
     """Find an item of its own among those kept for each message, and list those without one."""
     on_hand: dict[Message, deque[str]] = defaultdict(deque)
     for each in kept:
-        on_hand[each.message].append(each.item_id)
+        on_hand[each.message.essence].append(each.item_id)
     item_ids, missing = [], []
     for message in messages:
-        if on_hand[message]:
-            item_ids.append(on_hand[message].popleft())
+        if on_hand[message.essence]:
+            item_ids.append(on_hand[message.essence].popleft())
         else:
             missing.append(message)
     return item_ids, missing

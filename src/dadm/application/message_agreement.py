@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import assert_never
 
-from dadm.domain.transcript import Message, Role
+from dadm.domain.transcript import Message, Role, as_stored, is_same
 from dadm.ports.backend import KeptMessage
-
-NUL = "\x00"
 
 EDIT_COST = 4
 """What an edit costs; an answer in parts costs 1 for each part but the first."""
@@ -103,13 +101,3 @@ class _Alignment:
                 return EDIT_COST + self._costs[i][j + 1]
             case _:
                 assert_never(edit)
-
-
-def is_same(one: str, other: str) -> bool:
-    """Whether both are the same text; blanks around it do not count, as when answers are found."""
-    return as_stored(one).strip() == as_stored(other).strip()
-
-
-def as_stored(text: str) -> str:
-    """Give the text as stores keep it: no database takes NUL."""
-    return text.replace(NUL, "\N{REPLACEMENT CHARACTER}")

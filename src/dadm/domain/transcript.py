@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+NUL = "\x00"
+
 
 class Role(StrEnum):
     """Who speaks in a message."""
@@ -19,6 +21,11 @@ class Message:
 
     role: Role
     text: str
+
+    @property
+    def essence(self) -> "Message":
+        """What copies of the message agree in, wherever they are kept (see `is_same`)."""
+        return Message(role=self.role, text=_essence(self.text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +97,20 @@ def messages_shown(*, instructions: str, window: Window, prompt: str) -> tuple[M
     """Give all that a model is shown: the instructions if any, the window, then the question."""
     told = (Message(role=Role.SYSTEM, text=instructions),) if instructions else ()
     return (*told, *window.messages, Message(role=Role.USER, text=prompt))
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether both are copies of one text: blanks around it do not count, nor what NUL became.
+
+    Some servers take blanks off the ends; and answers are found by the same rule.
+    """
+    return _essence(one) == _essence(other)
+
+
+def as_stored(text: str) -> str:
+    """Give the text as stores keep it: no database takes NUL."""
+    return text.replace(NUL, "\N{REPLACEMENT CHARACTER}")
+
+
+def _essence(text: str) -> str:
+    return as_stored(text).strip()

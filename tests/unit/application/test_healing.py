@@ -37,8 +37,8 @@ class LosingAppends(ScriptedBackend):
         late: What was lost before and may still arrive.
     """
 
-    def __init__(self) -> None:
-        super().__init__(lambda question: f"To {question.prompt}", keeps_conversations=True)
+    def __init__(self, answers: str = "To {}") -> None:
+        super().__init__(lambda question: answers.format(question.prompt), keeps_conversations=True)
         self.lost: list[str] = []
         self.late: list[Callable[[], Any]] = []
 
@@ -172,6 +172,29 @@ async def test_healing_interrupted_at_any_point_leaves_one_live_conversation(
     states = await keeping.states()
     assert states.count(LIVE) == 1
     assert set(states) == {RETIRED, LIVE}, "everything begun is to be erased"
+
+
+class TakingBlanks(LosingAppends):
+    """Takes the blanks off the ends of what is appended, as some servers do."""
+
+    async def append(self, conversation_id: ConversationId, messages: Sequence[Message]) -> str:
+        taken = [replace(each, text=each.text.strip()) for each in messages]
+        return await super().append(conversation_id, taken)
+
+
+@pytest.mark.parametrize("lost", [[], ["after"], ["", "before"]], ids=["", "found", "linked"])
+async def test_thread_heals_where_the_server_takes_blanks_off_the_ends(
+    keeping: Stage, lost: list[str]
+) -> None:
+    backend = TakingBlanks("\nTo {}\n\n")
+    replica = await with_long_thread(keeping, backend)
+    backend.lost = lost
+
+    answer = await replica.ask("last")
+
+    assert (answer.change, answer.copied_messages) == (ThreadChange.REBUILT, 2 * TURNS)
+    given = [text.strip() for text in await transcript(keeping)]
+    assert [text.strip() for text in await held(keeping)] == given
 
 
 class Faulty(ScriptedBackend):
