@@ -123,7 +123,10 @@ class Asking:
 
     async def _give_up(self, held: Held, tries: Tries) -> NoReturn:
         """Leave a turn that is planned again to the next delivery."""
-        late = OutcomeUnknown(f"The turn was asked {tries.unanswered} times without an answer.")
+        said = f" The last time: {tries.last_error.message}" if tries.last_error else ""
+        late = OutcomeUnknown(
+            f"The turn was asked {tries.unanswered} times without an answer.{said}"
+        )
         await self._endings.give_back(held, late)
         raise late
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dadm.application.limits import TurnLimits
+from dadm.application.reachable_backends import described
 from dadm.domain.errors import (
     BackendError,
     BackendResting,
@@ -22,6 +23,7 @@ class _Circuit:
     openings: int = 0
     open_until: float | None = None
     is_probed: bool = False
+    reason: str = ""
 
 
 class Circuits:
@@ -57,8 +59,9 @@ class Circuits:
         if now < circuit.open_until:
             rest = timedelta(seconds=circuit.open_until - now)
             msg = (
-                f"{backend.adapter} failed {circuit.failures} times in a row and is left alone for "
-                f"another {rest.total_seconds():.0f} seconds. The task keeps its retries."
+                f"The backend {described(backend)} failed {circuit.failures} times in a row and is "
+                f"left alone for another {rest.total_seconds():.0f} seconds; the task keeps its "
+                f"retries. The last time: {circuit.reason}"
             )
             raise BackendResting(msg, retry_after=rest)
         # Others are kept away until this one has found out, or for as long as it may take.
@@ -105,6 +108,7 @@ class Circuits:
     def _failed(self, backend: BackendIdentity, reason: str) -> None:
         circuit = self._of(backend)
         circuit.failures += 1
+        circuit.reason = reason
         is_due = circuit.open_until is None and circuit.failures >= self._limits.failures_in_a_row
         if is_due or circuit.is_probed:
             circuit.openings += 1

@@ -40,9 +40,15 @@ class Tries:
 
     not_taken: int = 0
     unanswered: int = 0
+    last_error: BackendError | None = None
     shortened: int = 0
     paused_seconds: float = 0.0
     characters_at_first: int = 0
+
+    def failed_by(self, error: BackendError) -> None:
+        """Count a try that brought no definite answer."""
+        self.unanswered += 1
+        self.last_error = error
 
 
 class FailedAttempts:
@@ -89,10 +95,10 @@ class FailedAttempts:
             case ConversationLost():
                 return await self._lost(held, backend, error, tries)
             case ConversationBroken():
-                tries.unanswered += 1
-                return await self._reopen(held, GenerationReason.ENDED)
+                tries.failed_by(error)
+                return await self._reopen(held, GenerationReason.ENDED, error)
             case ConversationTooLong() if self._can_be_shortened(backend, tries):
-                return await self._shorten(held, tries)
+                return await self._shorten(held, error, tries)
             case ConversationTooLong() if tries.shortened:
                 raise await self._with_memory_given_back(held, error, tries)
             case OutcomeUnknown() | ConversationBusy():
@@ -116,8 +122,8 @@ class FailedAttempts:
             raise
         if is_there:
             return await self._look(held, backend, OutcomeUnknown(error.message), tries)
-        tries.unanswered += 1
-        return await self._reopen(held, GenerationReason.LOST)
+        tries.failed_by(error)
+        return await self._reopen(held, GenerationReason.LOST, error)
 
     def _can_be_shortened(self, backend: ConversationBackend, tries: Tries) -> bool:
         return (
@@ -126,31 +132,38 @@ class FailedAttempts:
             and tries.shortened < SHORTENED_AT_MOST
         )
 
-    async def _shorten(self, held: Held, tries: Tries) -> ToBeAsked:
+    async def _shorten(self, held: Held, error: ConversationTooLong, tries: Tries) -> ToBeAsked:
         """Go on in a conversation that holds half as much."""
         if not tries.shortened:
             tries.characters_at_first = await self._opening.characters_held(held.thread)
         tries.shortened += 1
         fewer = tries.characters_at_first >> tries.shortened
-        return await self._reopen(held, GenerationReason.SHORTENED, characters=fewer)
+        return await self._reopen(held, GenerationReason.SHORTENED, error, characters=fewer)
 
     async def _with_memory_given_back(
         self, held: Held, error: ConversationTooLong, tries: Tries
     ) -> ConversationTooLong:
         """Undo the shortening that was of no use, for it is the question that is too long."""
-        await self._reopen(held, GenerationReason.SHORTENED, characters=tries.characters_at_first)
+        await self._reopen(
+            held, GenerationReason.SHORTENED, error, characters=tries.characters_at_first
+        )
         await self._endings.give_back(held, error)
         return error
 
     async def _reopen(
-        self, held: Held, reason: GenerationReason, *, characters: int | None = None
+        self,
+        held: Held,
+        reason: GenerationReason,
+        error: BackendError,
+        *,
+        characters: int | None = None,
     ) -> ToBeAsked:
-        """Plan the turn again, proven not applied, on a new conversation."""
+        """Plan the turn again, not applied because of `error`, on a new conversation."""
         await self._store.replan(
             held.lease,
             held.attempt.ref,
-            error_code=f"conversation_{reason.value}",
-            error_message="Not applied; the thread gets a new conversation.",
+            error_code=error.code,
+            error_message=f"{error.message} The thread gets a new conversation.",
             keep_lease=True,
         )
         try:
@@ -161,8 +174,8 @@ class FailedAttempts:
                 process_instance_id=held.process_instance_id,
                 characters=characters,
             )
-        except BackendError as error:
-            await self._endings.give_back(held, error)
+        except BackendError as trouble:
+            await self._endings.give_back(held, trouble)
             raise
         return ToBeAsked(opening=opening)
 
@@ -172,6 +185,7 @@ class FailedAttempts:
         """Bring an attempt without a definite answer to its end, if looking succeeds."""
         if not backend.keeps_conversations:
             return await self._ask_anew(held, backend, error, tries)
+        await self._let_it_recover(held, error, tries)
         found = OpenTurn(turn=held.turn, attempt=held.attempt)
         withdrawal = held.delivery.withdrawal
         try:
@@ -182,6 +196,7 @@ class FailedAttempts:
                 process_instance_id=held.process_instance_id,
                 is_busy=isinstance(error, ConversationBusy),
                 withdrawal=withdrawal,
+                cause=error,
             )
         except BackendError as trouble:
             gone = TaskGone() if withdrawal.is_withdrawn else None
@@ -193,28 +208,43 @@ class FailedAttempts:
             case InVain(error=why):
                 return await self.next_step(held, backend, why, tries)
             case ToBeAsked():
-                await self._count_unanswered(held, error, tries)
                 return ending
             case _:
                 assert_never(ending)
 
-    async def _count_unanswered(self, held: Held, error: BackendError, tries: Tries) -> None:
-        """Wait before the turn is asked once more, if it is."""
-        tries.unanswered += 1
-        if tries.unanswered < ASKED_AT_MOST:
-            asked_for = error.retry_after if isinstance(error, OutcomeUnknown) else None
-            pause = self._back_off.pause(tries.unanswered, at_least=asked_for)
+    async def _let_it_recover(self, held: Held, error: BackendError, tries: Tries) -> None:
+        """Wait before looking, where that may spare a new conversation at a backend that falters.
+
+        A run that has a name is asked about at once, and so is a backend that speaks of it.
+        """
+        tries.failed_by(error)
+        is_silent = isinstance(error, OutcomeUnknown) and not error.is_well
+        is_last = tries.unanswered >= ASKED_AT_MOST
+        if held.attempt.response_id or not is_silent or is_last:
+            return
+        pause = self._pause_after_unknown(error, tries)
+        if tries.paused_seconds + pause > self._back_off.patience_seconds:
+            return
+        try:
             await self._pause(held, error, pause, tries)
+        except ShuttingDown as leaving:
+            await self._endings.set_aside(held, leaving)
+            raise
+
+    def _pause_after_unknown(self, error: BackendError, tries: Tries) -> float:
+        # Longer than after a refusal: each try may cost a model call and a conversation.
+        asked_for = error.retry_after if isinstance(error, OutcomeUnknown) else None
+        return self._back_off.pause(2 * tries.unanswered, at_least=asked_for)
 
     async def _ask_anew(
         self, held: Held, backend: ConversationBackend, error: BackendError, tries: Tries
     ) -> ToBeAsked:
         """Ask a backend that keeps nothing once more: only what it costs can be double."""
-        tries.unanswered += 1
+        tries.failed_by(error)
         if tries.unanswered >= ASKED_AT_MOST:
             await self._endings.plan_again(held, error)
             raise error
-        pause = self._back_off.pause(tries.unanswered)
+        pause = self._pause_after_unknown(error, tries)
         return await self._plan_and_pause(held, backend, error, pause, tries)
 
     async def _try_later(
@@ -245,14 +275,18 @@ class FailedAttempts:
             error_message=error.message,
             keep_lease=True,
         )
-        await self._pause(held, error, pause, tries)
+        try:
+            await self._pause(held, error, pause, tries)
+        except ShuttingDown as leaving:
+            await self._endings.give_back(held, leaving)
+            raise
         return ToBeAsked(opening=None)
 
     async def _pause(self, held: Held, error: BackendError, seconds: float, tries: Tries) -> None:
-        """Wait, the thread held and the turn planned.
+        """Wait, the thread held, unless the task goes meanwhile.
 
         Raises:
-            ShuttingDown: There is no more waiting here; the thread is free.
+            ShuttingDown: There is no more waiting here; the thread is to be left.
         """
         self._news.delayed(held, error, seconds)
         tries.paused_seconds += seconds
@@ -268,6 +302,4 @@ class FailedAttempts:
         finally:
             self._pausing.discard(woken)
         if self._is_closing:
-            leaving = ShuttingDown()
-            await self._endings.give_back(held, leaving)
-            raise leaving
+            raise ShuttingDown

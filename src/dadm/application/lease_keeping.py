@@ -68,7 +68,10 @@ class LeaseKeeper:
             await self._clock.sleep(max(0.0, min(limits.lease_seconds / 3, sure_until - now)))
             sent_at = self._clock.monotonic()
             if sent_at + SHORTEST_BEAT_SECONDS >= sure_until:
-                msg = f"The lease of thread {lease.thread} could not be extended in time."
+                msg = (
+                    "The database did not let this replica keep the thread in time, so another may "
+                    "have it by now; the task comes again."
+                )
                 raise ThreadConflict(msg)
             try:
                 async with asyncio.timeout(sure_until - sent_at):
@@ -76,6 +79,9 @@ class LeaseKeeper:
             except (StoreUnavailable, TimeoutError):
                 continue
             if not stands:
-                msg = f"The lease of thread {lease.thread} was granted to another replica."
+                msg = (
+                    "Another replica has the thread by now, since this one did not keep it in time; "
+                    "the task comes again."
+                )
                 raise ThreadConflict(msg)
             sure_until = sent_at + limits.lease_seconds - limits.lease_margin_seconds

@@ -31,6 +31,9 @@ from dadm.ports.store_values import AnswerSettlement, Lease, OpenTurn, RefusalSe
 
 LONGEST_POLL_SECONDS = 30.0
 
+NOT_APPLIED = "not_applied"
+"""What is noted on an attempt of which nothing was found, where nobody knows what it met."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
@@ -91,6 +94,7 @@ class Recovery:
         process_instance_id: str,
         is_busy: bool = False,
         withdrawal: Withdrawal | None = None,
+        cause: BackendError | None = None,
     ) -> Ending:
         """Bring the open turn to its end, or prove that it must be asked again.
 
@@ -103,6 +107,7 @@ class Recovery:
                 this turn, so it is worth waiting for.
             withdrawal: Tells whether the turn's own task is gone: its run is stopped then, and
                 nothing new is begun for it.
+            cause: Why there is no definite answer, where that is known, for the attempt's record.
 
         Raises:
             BackendError: Looking did not succeed; the turn is as it was.
@@ -118,6 +123,7 @@ class Recovery:
             process_instance_id=process_instance_id,
             is_busy=is_busy,
             withdrawal=withdrawal,
+            cause=cause,
             begun_at=self._clock.monotonic(),
         )
         try:
@@ -309,11 +315,12 @@ class Recovery:
         )
 
     async def _ask_again(self, at: "_At", why: str, opening: Opening | None = None) -> ToBeAsked:
+        said = f"{at.cause.message} " if at.cause else ""
         await self._store.replan(
             at.lease,
             at.found.attempt.ref,
-            error_code="not_applied",
-            error_message=f"Asked again: {why}.",
+            error_code=at.cause.code if at.cause else NOT_APPLIED,
+            error_message=f"{said}Asked again: {why}.",
             keep_lease=True,
         )
         return ToBeAsked(opening=opening)
@@ -337,6 +344,7 @@ class _At:
     process_instance_id: str
     is_busy: bool
     withdrawal: Withdrawal | None
+    cause: BackendError | None
     begun_at: float
 
     @property

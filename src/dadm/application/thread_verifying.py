@@ -136,6 +136,8 @@ class ThreadVerifying:
             before, local.thread = local.thread, await self._again(thread)
             # A chain never comes back to an earlier link: nothing was settled between the two.
             if (before.chain, before.turn_count) == (local.thread.chain, local.thread.turn_count):
+                if local.last is not None and _was_planned_again(local.last, local.thread):
+                    local.last = None
                 if local.last is not None:
                     local.check.take(local.last)
                 local.check.end(local.thread, await self._refusals(thread.ref))
@@ -262,3 +264,8 @@ class ThreadVerifying:
 
 def _not_compared(kind: FindingKind, said: str) -> _Remote:
     return _Remote(check=RemoteCheck.NOT_COMPARED, findings=(Finding(kind=kind, said=said),))
+
+
+def _was_planned_again(last: Turn, thread: Thread) -> bool:
+    """Whether an open turn that was read has given its number back since, as the thread says."""
+    return last.state.is_open and last.sequence > thread.turn_count

@@ -157,7 +157,7 @@ async def test_holder_whose_thread_was_granted_to_another_stops_at_its_next_beat
     await hold.asked.wait()
     await grant_to_another(stage)
 
-    with pytest.raises(ThreadConflict, match="another replica"):
+    with pytest.raises(ThreadConflict, match="nother replica"):
         await asking
 
     assert seconds() <= BEAT_SECONDS + 1

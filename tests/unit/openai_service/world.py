@@ -122,7 +122,8 @@ async def running_service(
         observer=Fanout([heard, metrics, LogObserver()]),
         clock=clock,
         identifiers=identifiers,
-        limits=limits or TurnLimits(),
+        # What the backend says is told at once; waiting for it is tried elsewhere.
+        limits=limits or TurnLimits(patience_seconds=0.0),
     )
     async with NameBasedAssistantManager(world) as manager:
         parts = ServiceParts(

@@ -100,7 +100,7 @@ def open_access(
             key=key,
             key_setting=KEY_SETTING,
             address_setting=ADDRESS_SETTING,
-            window_hint="A new generation of the thread with less of it copied would fit.",
+            window_hint="Shorten what the task asks or the variables it shows, or choose a model with a larger window.",
         ),
         address=shown_address(address),
         account="/".join(named) if any(named) else fingerprint(key),
