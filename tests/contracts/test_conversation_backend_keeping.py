@@ -378,6 +378,26 @@ async def test_erasing_leaves_nothing_and_says_what_it_took(backend: Conversatio
     assert await backend.retrieve(on, runs[1]) == RunGone()
 
 
+async def test_erasing_spares_what_another_conversation_holds_too(
+    backend: ConversationBackend,
+) -> None:
+    if not backend.links_items:
+        return
+    source, on = await backend.open(labels={}), await backend.open(labels={})
+    await backend.append(source, [said(Role.USER, f"Message {number}") for number in range(5)])
+    kept = [each async for each in backend.messages(source)]
+    shared = [each.item_id for each in kept[:3]]
+    await backend.link(on, shared)
+
+    report = await backend.erase(source, response_ids=[], spare=frozenset(shared))
+
+    assert (report.deleted_items, report.unreachable) == (2, ())
+    assert not await backend.exists(source)
+    assert [each async for each in backend.messages(on)] == kept[:3]
+    await answer(backend, on, "Who?")
+    assert len(await texts(backend, on)) == 5
+
+
 async def test_erasing_goes_on_after_the_conversation_is_lost(
     under_test: BackendUnderTest,
 ) -> None:

@@ -265,11 +265,13 @@ class SimulatedBackend:
             items = [self.conversations.items[item_id] for item_id in item_ids]
             self.add(conversation, items, run=None)
 
-    def erase(self, conversation_id: str, *, response_ids: Sequence[str]) -> ErasureReport:
+    def erase(
+        self, conversation_id: str, *, response_ids: Sequence[str], spare: frozenset[str]
+    ) -> ErasureReport:
         """Delete a conversation and the named runs."""
         gone = self.conversations.by_id.pop(conversation_id, None)
         runs = [self.runs[name] for name in response_ids if name in self.runs]
         for run in runs:
             run.is_expired = True
-        items = len(gone.items) if gone else 0
+        items = len({item["id"] for item in gone.items} - spare) if gone else 0
         return ErasureReport(deleted_items=items, deleted_responses=len(runs))

@@ -264,11 +264,15 @@ class BackendLine:
         )
 
     async def erase(
-        self, conversation_id: ConversationId, *, response_ids: Sequence[str]
+        self,
+        conversation_id: ConversationId,
+        *,
+        response_ids: Sequence[str],
+        spare: frozenset[str] = frozenset(),
     ) -> ErasureReport:
         report: ErasureReport = await self._call(
             "erase",
-            lambda: self._backend.erase(conversation_id, response_ids=response_ids),
+            lambda: self._backend.erase(conversation_id, response_ids=response_ids, spare=spare),
             about=conversation_id,
         )
         return report

@@ -291,11 +291,16 @@ class ConversationBackend(Protocol):
         ...
 
     async def erase(
-        self, conversation_id: ConversationId, *, response_ids: Sequence[str]
+        self,
+        conversation_id: ConversationId,
+        *,
+        response_ids: Sequence[str],
+        spare: frozenset[str] = frozenset(),
     ) -> ErasureReport:
         """Delete the conversation, its items and the named responses; what is gone counts as done.
 
-        Safe to repeat; picks up where it stopped.
+        Items of the ids in `spare` are left as they are, for another conversation holds them too
+        (see `link`). Safe to repeat; picks up where it stopped.
         """
         ...
 

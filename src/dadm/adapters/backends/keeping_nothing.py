@@ -39,10 +39,14 @@ class KeepsNothing:
         del response_id
 
     async def erase(
-        self, conversation_id: ConversationId, *, response_ids: Sequence[str]
+        self,
+        conversation_id: ConversationId,
+        *,
+        response_ids: Sequence[str],
+        spare: frozenset[str] = frozenset(),
     ) -> ErasureReport:
         """Report that there was nothing."""
-        del conversation_id, response_ids
+        del conversation_id, response_ids, spare
         return ErasureReport(deleted_items=0, deleted_responses=0)
 
     async def retrieve(self, conversation_id: ConversationId, response_id: str) -> NoReturn:

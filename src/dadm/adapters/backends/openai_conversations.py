@@ -301,11 +301,15 @@ class OpenAIConversations:
             await self._client.conversations.items.create(conversation_id, items=items)
 
     async def erase(
-        self, conversation_id: ConversationId, *, response_ids: Sequence[str]
+        self,
+        conversation_id: ConversationId,
+        *,
+        response_ids: Sequence[str],
+        spare: frozenset[str] = frozenset(),
     ) -> ErasureReport:
         """Delete each item, each response, then the conversation; see the port."""
         erasure = Erasure(self._client, self._pages, self._errors)
-        return await erasure.run(conversation_id, response_ids)
+        return await erasure.run(conversation_id, response_ids, spare)
 
     async def ping(self) -> str:
         """Retrieve the default model, or list the models where that cannot be done."""

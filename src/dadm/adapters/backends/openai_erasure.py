@@ -26,14 +26,20 @@ class Erasure:
         self._unreachable: list[str] = []
 
     async def run(
-        self, conversation_id: ConversationId, response_ids: Sequence[str]
+        self,
+        conversation_id: ConversationId,
+        response_ids: Sequence[str],
+        spare: frozenset[str] = frozenset(),
     ) -> ErasureReport:
-        """Delete the items, the responses, then the conversation itself.
+        """Delete the items but those to spare, the responses, then the conversation itself.
+
+        A deleted conversation leaves its items as they are, so what is spared stays where else
+        it is held.
 
         Raises:
             BackendError: Something was not deleted, and may be when this is repeated.
         """
-        items = await self._item_ids(conversation_id)
+        items = [each for each in await self._item_ids(conversation_id) if each not in spare]
         deleted_items = 0
         for item_id in items:
             deletion = self._client.conversations.items.delete(

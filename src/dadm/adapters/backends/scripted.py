@@ -260,13 +260,17 @@ class ScriptedBackend:
         self._conversations.link(conversation_id, item_ids)
 
     async def erase(
-        self, conversation_id: ConversationId, *, response_ids: Sequence[str]
+        self,
+        conversation_id: ConversationId,
+        *,
+        response_ids: Sequence[str],
+        spare: frozenset[str] = frozenset(),
     ) -> ErasureReport:
         """Forget the conversation, and the runs that are named."""
         self._note("erase", conversation_id)
         if self._kept is None:
             return ErasureReport(deleted_items=0, deleted_responses=0)
-        return self._kept.erase(conversation_id, response_ids)
+        return self._kept.erase(conversation_id, response_ids, spare)
 
     async def ping(self) -> str:
         """Say that the script is there."""

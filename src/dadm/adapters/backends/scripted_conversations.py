@@ -153,10 +153,20 @@ class Conversations:
     def run(self, response_id: str) -> Run | None:
         return self._runs.get(response_id)
 
-    def erase(self, conversation_id: ConversationId, response_ids: Sequence[str]) -> ErasureReport:
-        gone = self._conversations.pop(conversation_id, _Conversation())
+    def erase(
+        self, conversation_id: ConversationId, response_ids: Sequence[str], spare: frozenset[str]
+    ) -> ErasureReport:
+        """Delete a conversation and its items, which are then in no other one either."""
+        erased = self._conversations.pop(conversation_id, _Conversation())
+        gone = {each.item_id for each in erased.messages} - spare
+        for item_id in gone:
+            self._items.pop(item_id, None)
+        for conversation in self._conversations.values():
+            conversation.messages = [
+                each for each in conversation.messages if each.item_id not in gone
+            ]
         runs = [self._runs.pop(name) for name in response_ids if name in self._runs]
-        return ErasureReport(deleted_items=len(gone.messages), deleted_responses=len(runs))
+        return ErasureReport(deleted_items=len(gone), deleted_responses=len(runs))
 
     def look(self, conversation_id: ConversationId, *, after_item: str, prompt: str) -> Finding:
         """Look for an exchange behind an item, or backwards if that item is not there.
