@@ -1,12 +1,15 @@
 """Connections that stay at hand between statements."""
 
 import asyncio
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from dadm.adapters.stores.postgres.connections import Connections
 from dadm.adapters.stores.postgres.opening import connect_pool
+from tests.databases import command
 
 pytestmark = pytest.mark.postgres
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -79,3 +82,24 @@ async def test_closing_waits_for_the_statement_under_way(postgres_url: str) -> N
     with pytest.raises(asyncpg.InterfaceError):
         async with connections.lend():
             pass
+
+
+async def test_where_the_server_allows_fewer_connections_those_there_are_are_waited_for(
+    postgres_server_url: str, postgres_url: str
+) -> None:
+    role = f"limited_{uuid4().hex[:8]}"
+    await command(postgres_server_url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 2")
+    given = urlsplit(postgres_url)
+    url = given._replace(netloc=f"{role}@{given.netloc.rpartition('@')[2]}").geturl()
+    connections = Connections(await connect_pool(url, 10))
+
+    async def ask() -> int:
+        async with connections.lend() as connection:
+            answer: int = await connection.fetchval("SELECT 1 FROM pg_sleep(0.01)")
+            return answer
+
+    try:
+        assert await asyncio.gather(*(ask() for _ in range(30))) == [1] * 30
+    finally:
+        await connections.close()
+        await command(postgres_server_url, f"DROP ROLE {role}")

@@ -12,6 +12,8 @@ from dadm.domain.errors import StoreUnavailable
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 CLOSE_SECONDS = 10.0
 WAIT_SECONDS = 30.0
+MORE_SECONDS = 60.0
+"""How long fewer connections are made do with before one more is tried."""
 
 
 class Connections:
@@ -27,6 +29,9 @@ class Connections:
         self._pool = pool
         self._places = asyncio.Semaphore(pool.get_max_size())
         self._at_hand: list[Connection] = []
+        self._lent = 0
+        self._places_given_up = 0
+        self._try_more_at = 0.0
         self._is_closing = False
 
     @asynccontextmanager
@@ -38,7 +43,7 @@ class Connections:
         """
         await self._wait_for_place()
         try:
-            connection = await self._one()
+            connection = await self._one_however_many_there_may_be()
             is_sound = False
             try:
                 yield connection
@@ -48,6 +53,7 @@ class Connections:
                 connection.terminate()
                 raise
             finally:
+                self._lent -= 1
                 if is_sound and not self._is_closing:
                     self._at_hand.append(connection)
                 else:
@@ -68,6 +74,35 @@ class Connections:
                 f"{WAIT_SECONDS:.0f} seconds. See what its sessions wait for."
             )
             raise StoreUnavailable(message) from error
+
+    async def _one_however_many_there_may_be(self) -> Connection:
+        """Give a connection; where the server allows fewer than wanted, wait for one of ours.
+
+        Raises:
+            asyncpg.TooManyConnectionsError: It allows none at all.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._places_given_up and now >= self._try_more_at:
+            self._give_place_back(now)
+        while True:
+            try:
+                connection = await self._one()
+            except asyncpg.TooManyConnectionsError:
+                if not self._lent:
+                    raise
+                # This place is kept back, and another waited for.
+                self._places_given_up += 1
+                self._try_more_at = now + MORE_SECONDS
+                await self._wait_for_place()
+            else:
+                self._lent += 1
+                return connection
+
+    def _give_place_back(self, now: float) -> None:
+        """Try again whether the server allows one more by now."""
+        self._places_given_up -= 1
+        self._try_more_at = now + MORE_SECONDS
+        self._places.release()
 
     async def _one(self) -> Connection:
         while self._at_hand:

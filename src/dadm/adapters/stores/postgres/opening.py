@@ -94,8 +94,13 @@ async def write_schema(url: str) -> None:
     async def connect_once() -> Any:
         return await connect(url)
 
+    # So that what another replica wrote is seen once the lock was waited for, whatever isolation
+    # the database has by default.
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=connect_once, poolclass=NullPool
+        "postgresql+asyncpg://",
+        async_creator=connect_once,
+        poolclass=NullPool,
+        isolation_level="READ COMMITTED",
     )
     try:
         async with engine.begin() as alembics:

@@ -71,6 +71,9 @@ def is_prepared(path: Path) -> bool:
         with closing(connect(path)) as connection:
             if not is_up_to_date(connection):
                 write_schema(connection)
+            # Told now, not by the first task: whether the file may be written at all.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode in PASSING:
             return False
