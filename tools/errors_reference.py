@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
 
-from dadm.application.outcomes import RetryPolicy, outcome_of
+from dadm.application.outcomes import GIVEN_BACK, RetryPolicy, outcome_of
 from dadm.domain import errors
 from dadm.domain.errors import DadmError, UnknownAssistant
 from dadm.domain.task import BpmnError, Completed, Failed, Incident
@@ -32,13 +32,15 @@ engine and the command line all tell the same error; each of these edges has one
 | engine | what the orchestrator tells the engine, see below |
 
 *Again*: a failure that the engine offers again after a growing pause, and an incident once no
-retries are left. *Incident*: nothing helps but a person. *Error path*: a BPMN error, but only where
-the model catches its code, else an incident. *Given back*: the task is offered to another worker at
+retries are left; `backend_resting` and `store_unavailable` cost no retry. *Incident*: nothing helps but a person. *Error path*: a BPMN error, but only where
+the model catches its code, else an incident; what the model calls a refusal (`backend_refused`, or
+the task's `errorCode`) is caught by that code, an `answer_cut_short` by its own where the model
+names it. *Given back*: the task is offered to another worker at
 once. *Not reported*: the report itself did not succeed; the answer is recorded, and whoever has the
 task next reports it without the model.
 
 A turn that was refused for good keeps the reason (`refusal` in `GET /threads/{thread_id}`): the
-code of the error, or `answer_cut_short` where the backend ended its answer early.
+code of the error.
 
 """
 
@@ -87,7 +89,7 @@ def told_to_engines(kind: type[DadmError]) -> str:
     """Say what the orchestrator makes of an error where the model catches everything."""
     if kind in ABOUT_REPORTING:
         return "not reported"
-    if kind is errors.ShuttingDown:
+    if kind in GIVEN_BACK:
         return "given back"
     error = UnknownAssistant("nobody") if kind is UnknownAssistant else kind("Said.")
     outcome = outcome_of(error, SAMPLE, RetryPolicy())

@@ -15,6 +15,8 @@ from dadm.domain.errors import (
     DadmError,
     InvalidTask,
     OutcomeUnknown,
+    ServiceUnavailable,
+    StoreUnavailable,
     UnknownAssistant,
 )
 from dadm.domain.task import Selecting, ServiceTask, VariableSelection
@@ -155,14 +157,19 @@ def test_every_code_of_the_service_is_known_here() -> None:
     assert set(ERROR_OF) == codes
 
 
-async def test_how_long_to_wait_comes_back_too() -> None:
-    service = always(
-        503, {"code": "backend_unavailable", "detail": "Later."}, **{"Retry-After": "42"}
-    )
+@pytest.mark.parametrize("kind", [BackendUnavailable, OutcomeUnknown, ServiceUnavailable])
+async def test_how_long_to_wait_comes_back_too(
+    kind: type[BackendUnavailable | OutcomeUnknown | ServiceUnavailable],
+) -> None:
+    error = kind("Later.", retry_after=timedelta(seconds=41.5))
+    document = problem_of_error(error).response(instance="/process_task", scrub=str)
+    assert document.headers["retry-after"] == "42"
+    service = always(503, json.loads(bytes(document.body)), **dict(document.headers))
 
-    with pytest.raises(BackendUnavailable) as raised:
+    with pytest.raises(DadmError) as raised:
         await service.process_task(TASK)
 
+    assert isinstance(raised.value, kind)
     assert raised.value.retry_after == timedelta(seconds=42)
 
 
@@ -173,11 +180,11 @@ async def test_how_long_to_wait_comes_back_too() -> None:
         (401, BackendMisconfigured),
         (404, BackendMisconfigured),
         (413, InvalidTask),
-        (429, BackendUnavailable),
+        (429, ServiceUnavailable),
         (500, OutcomeUnknown),
-        (502, OutcomeUnknown),
-        (503, BackendUnavailable),
-        (504, OutcomeUnknown),
+        (502, ServiceUnavailable),
+        (503, ServiceUnavailable),
+        (504, ServiceUnavailable),
     ],
 )
 async def test_what_something_in_between_replies_is_understood_by_its_status(
@@ -196,25 +203,42 @@ async def test_a_success_that_is_no_answer_is_not_taken_for_one(document: object
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind"),
+    "failure",
     [
-        (httpx2.ConnectError("refused"), BackendUnavailable),
-        (httpx2.ConnectTimeout("silent"), BackendUnavailable),
-        (httpx2.ReadError("reset"), OutcomeUnknown),
-        (httpx2.WriteError("reset"), OutcomeUnknown),
-        (httpx2.RemoteProtocolError("closed"), OutcomeUnknown),
+        httpx2.ConnectError("refused"),
+        httpx2.ConnectTimeout("silent"),
+        httpx2.ReadError("reset"),
+        httpx2.WriteError("reset"),
+        httpx2.RemoteProtocolError("closed"),
     ],
 )
-async def test_a_broken_connection_is_unknown_unless_nothing_can_have_arrived(
-    failure: Exception, kind: type[DadmError]
+@pytest.mark.parametrize("call", ["process_task", "withdraw_task", "outcome_reported"])
+async def test_a_connection_that_breaks_says_that_the_service_is_away(
+    failure: Exception, call: str
 ) -> None:
     def fail(request: httpx2.Request) -> httpx2.Response:
         raise failure
 
-    with pytest.raises(kind, match=r"http://service\.local") as raised:
-        await remote(fail).process_task(TASK)
+    with pytest.raises(ServiceUnavailable, match=r"http://service\.local"):
+        await getattr(remote(fail), call)(TASK)
 
-    assert raised.value.retryable
+
+async def test_an_address_that_is_none_is_not_waited_for() -> None:
+    async with RemoteAssistantService("service.local:8000") as service:
+        with pytest.raises(BackendMisconfigured, match="DADM_SERVICE_URL"):
+            await service.process_task(TASK)
+
+
+async def test_a_service_that_takes_no_turns_says_so() -> None:
+    asked: list[str] = []
+
+    def draining(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return httpx2.Response(503, json={"code": "store_unavailable", "detail": "Away."})
+
+    with pytest.raises(StoreUnavailable, match="Away"):
+        await remote(draining).refuse_if_away()
+    assert asked == ["/ready"]
 
 
 async def test_a_turn_that_outlasts_a_request_is_joined_by_the_next() -> None:
@@ -238,7 +262,7 @@ async def test_a_service_that_hangs_is_not_waited_for_for_ever() -> None:
         msg = "silent"
         raise httpx2.ReadTimeout(msg)
 
-    with pytest.raises(OutcomeUnknown, match="in time"):
+    with pytest.raises(ServiceUnavailable, match="in time"):
         await remote(hang).process_task(TASK)
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from dadm.adapters.services.remote import RemoteAssistantService
+from dadm.application.limits import TurnLimits
 from dadm.domain.errors import (
+    AnswerCutShort,
     BackendMisconfigured,
     BackendRefused,
     BackendUnavailable,
@@ -22,7 +24,7 @@ from dadm.domain.errors import (
 from dadm.domain.task import Selecting, ServiceTask, VariableSelection
 from dadm.domain.thread import Usage
 from dadm.ports.assistant_service import AssistantService, ThreadChange
-from dadm.ports.backend import Question
+from dadm.ports.backend import CutShort, Question
 from dadm.ports.store_values import ThreadFilter
 from tests.unit.openai_service.world import ADDRESS, Service, running_service, until
 
@@ -37,7 +39,9 @@ class Given:
 
 @pytest.fixture(params=["in_process", "remote"])
 async def given(request: pytest.FixtureRequest) -> AsyncIterator[Given]:
-    async with running_service(tokens=("token",)) as behind:
+    # How a backend that fails is waited for has tests of its own.
+    limits = TurnLimits(patience_seconds=0.0)
+    async with running_service(tokens=("token",), limits=limits) as behind:
         if request.param == "in_process":
             yield Given(behind.manager, behind)
         else:
@@ -191,6 +195,29 @@ async def test_what_the_backend_did_is_told_as_it_is(
     assert raised.value.message == error.message
     given.behind.backend.answer = given.behind.backend.echo
     assert (await given.service.process_task(task())).sequence == 1
+
+
+async def test_an_answer_cut_short_is_told_from_other_refusals(given: Given) -> None:
+    async def stop_early(question: Question) -> CutShort:
+        return CutShort(reason="max_output_tokens", partial_text="Half", usage=Usage())
+
+    given.behind.backend.answer = stop_early
+
+    for _ in range(2):
+        with pytest.raises(AnswerCutShort, match="max_output_tokens"):
+            await given.service.process_task(task())
+
+
+async def test_a_service_that_takes_turns_says_so_and_one_that_does_not_says_why(
+    given: Given,
+) -> None:
+    await given.service.refuse_if_away()
+
+    await given.behind.manager.drain(seconds=0)
+    given.behind.parts.lifecycle.is_draining = True
+
+    with pytest.raises(ShuttingDown):
+        await given.service.refuse_if_away()
 
 
 async def test_a_refused_task_is_asked_again_once_its_outcome_was_reported(given: Given) -> None:

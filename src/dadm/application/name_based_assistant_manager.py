@@ -8,6 +8,7 @@ from typing import Self
 
 from dadm.application.held import TurnResult
 from dadm.application.lease_keeping import LeaseKeeper
+from dadm.application.refusals import error_of
 from dadm.application.turn_taking import TurnTaking
 from dadm.application.withdrawal import Withdrawal
 from dadm.application.world import World
@@ -163,6 +164,12 @@ class NameBasedAssistantManager:
         """Whether `name` is a known name or alias of an assistant."""
         return self._world.assistants.knows(name)
 
+    async def refuse_if_away(self) -> None:
+        """Find out whether turns are taken here; see AssistantService."""
+        if self._is_draining:
+            raise ShuttingDown
+        await self._world.store.now()
+
     async def withdraw_task(self, task: ServiceTask) -> None:
         """Stop what is under way for a task that is gone; see AssistantService."""
         for delivered, withdrawal in list(self._withdrawals.items()):
@@ -249,7 +256,7 @@ class NameBasedAssistantManager:
     def _answer(self, task: ServiceTask, result: TurnResult) -> TaskAnswer:
         turn = result.turn
         if turn.refusal is not None:
-            raise BackendRefused(turn.refusal.reason)
+            raise error_of(turn.refusal)
         if turn.answer is None or turn.settled_at is None:
             msg = f"A person abandoned the turn of task {task.task_id}; it has no answer."
             raise BackendRefused(msg)

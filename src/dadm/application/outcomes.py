@@ -12,6 +12,10 @@ from dadm.domain.errors import (
     BackendUnavailable,
     DadmError,
     OutcomeUnknown,
+    ServiceUnavailable,
+    ShuttingDown,
+    StoreUnavailable,
+    TooManyWaiting,
 )
 from dadm.domain.json import JsonValue
 from dadm.domain.task import BpmnError, Completed, Failed, Incident, Outcome
@@ -25,6 +29,12 @@ DEFAULT_RESULT_VARIABLE = "recommendation"
 
 ERROR_CODE = "errorCode"
 """The task property that names the BPMN error code of a refusal; default `backend_refused`."""
+
+GIVEN_BACK = (ServiceUnavailable, ShuttingDown, TooManyWaiting)
+"""Errors that have nothing to do with the task: another worker may have it at once."""
+
+AT_NO_COST = (BackendResting, StoreUnavailable, *GIVEN_BACK)
+"""Errors that say nothing about the task, so that they cost none of its retries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +65,26 @@ def outcome_of(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Outco
     """Say what the engine is told about `error`.
 
     Retryable errors are failures with one retry less and a growing pause; the last one leaves
-    an incident. A backend that is left alone for a while costs no retry. A refusal takes the model's error path, but only where the model catches its
-    code: an uncaught BPMN error would end some engines' instances silently. Everything else
-    waits for a person.
+    an incident. A backend that is left alone for a while and a database that is not there cost
+    no retry. A refusal takes the model's error path, but only where the model catches its code:
+    an uncaught BPMN error would end some engines' instances silently. Everything else waits for
+    a person.
     """
     if error.retryable:
         return _failure(error, task, policy)
     if isinstance(error, BackendRefused):
-        code = task.properties.get(ERROR_CODE, "").strip() or error.code
-        if task.caught_errors & {code, ""}:
+        code = _caught_code(error, task)
+        if code is not None:
             return BpmnError(error_code=code, message=error.message)
     return Incident(message=error.message, details=_details(error.code, task))
+
+
+def _caught_code(error: BackendRefused, task: LeasedTask) -> str | None:
+    """Choose the code that the model catches a refusal by: the narrower one where it names it."""
+    if error.code != BackendRefused.code and error.code in task.caught_errors:
+        return error.code
+    code = task.properties.get(ERROR_CODE, "").strip() or BackendRefused.code
+    return code if task.caught_errors & {code, ""} else None
 
 
 def unexpected(error: Exception, task: LeasedTask) -> Incident:
@@ -79,8 +98,7 @@ def unexpected(error: Exception, task: LeasedTask) -> Incident:
 
 def _failure(error: DadmError, task: LeasedTask, policy: RetryPolicy) -> Failed | Incident:
     left = policy.retries if task.retries is None else task.retries - 1
-    if isinstance(error, BackendResting):
-        # Nothing was tried, so it costs no retry.
+    if isinstance(error, AT_NO_COST):
         left += 1
     if left <= 0:
         message = f"{error.message} No retries are left; mend the cause, then retry the incident."

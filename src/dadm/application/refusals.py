@@ -1,11 +1,15 @@
 """Refusals: why an answer that was cut short is none, and what a person can do about it."""
 
-from dadm.domain.errors import BackendRefused
+from dadm.domain.errors import AnswerCutShort, BackendRefused
 from dadm.domain.turn import Refusal
 from dadm.ports.backend import CutShort
 
-CUT_SHORT = "answer_cut_short"
-"""The refusal code of an answer that the backend ended early and definitely."""
+
+def error_of(refusal: Refusal) -> BackendRefused:
+    """Give the error that a caller meets where a turn was refused."""
+    if refusal.code == AnswerCutShort.code:
+        return AnswerCutShort(refusal.reason)
+    return BackendRefused(refusal.reason)
 
 
 def refusal_of(cut: CutShort) -> Refusal:
@@ -24,4 +28,4 @@ def refusal_of(cut: CutShort) -> Refusal:
     reason = (
         f"The backend ended its answer early ({cut.reason}). {advice}, then have it asked again."
     )
-    return Refusal(code=CUT_SHORT, reason=reason)
+    return Refusal(code=AnswerCutShort.code, reason=reason)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from dadm.application.outcomes import RetryPolicy, completed, outcome_of, unexpected
+from dadm.application.outcomes import (
+    GIVEN_BACK,
+    RetryPolicy,
+    completed,
+    outcome_of,
+    unexpected,
+)
+from dadm.application.service_absence import ServiceAbsence, wait_for
 from dadm.application.task_reporting import TaskReporting
 from dadm.domain.errors import (
     BackendRefused,
@@ -16,10 +23,10 @@ from dadm.domain.errors import (
     EngineRejected,
     EngineUnavailable,
     LeaseLost,
-    ShuttingDown,
+    ServiceUnavailable,
     StoreError,
+    StoreUnavailable,
     TaskGone,
-    TooManyWaiting,
 )
 from dadm.domain.task import Outcome, ServiceTask, VariableSelection
 from dadm.ports.assistant_service import AssistantService
@@ -40,7 +47,8 @@ class OrchestratorLimits:
         tasks_per_fetch: Tasks taken with one request.
         poll_seconds: How long one request for tasks waits at the engine.
         models_seconds: How long what was read from the deployed models is believed.
-        longest_pause_seconds: The longest wait between two tries of an unreachable engine.
+        longest_pause_seconds: The longest wait between two tries of an engine or a service that
+            is not there.
         retry: How failed tasks are tried again.
     """
 
@@ -82,6 +90,14 @@ class ServiceOrchestrator:
         self._identifiers = identifiers
         self._limits = limits
         self._reporting = TaskReporting(tasks, service, observer, clock, identifiers)
+        self._absence = ServiceAbsence(
+            service,
+            observer,
+            clock,
+            identifiers,
+            engine_id=tasks.engine_id,
+            longest_pause_seconds=limits.longest_pause_seconds,
+        )
         self._subscriptions: tuple[TopicSubscription, ...] = ()
         self._subscriptions_until = float("-inf")
         self._in_hand: set[asyncio.Task[None]] = set()
@@ -104,7 +120,9 @@ class ServiceOrchestrator:
             troubles = 0
             while not stop.is_set():
                 try:
-                    fetched = await self._fetch(stopping)
+                    await self._room(stopping)
+                    await self._absence.wait(stop)
+                    fetched = await self._fetch(stop)
                 except (EngineError, StoreError) as error:
                     troubles += 1
                     await self._pause_after(error, troubles, stop)
@@ -112,20 +130,19 @@ class ServiceOrchestrator:
                 if troubles:
                     self._tell_trouble("", is_over=True)
                     troubles = 0
-                work = self._reporting.give_back if stop.is_set() else self._work
+                is_working = not (stop.is_set() or self._absence.is_known)
+                work = self._work if is_working else self._reporting.give_back
                 for task in fetched:
                     self._take_in_hand(group, work(task))
                 if self._is_service_leaving or not (fetched or self._subscriptions):
                     self._is_service_leaving = False
-                    await _wait_for(stop, self._limits.poll_seconds)
+                    await wait_for(stop, self._limits.poll_seconds)
             await self._drain(drain_seconds)
 
-    async def _fetch(self, stopping: asyncio.Task[Literal[True]]) -> Sequence[LeasedTask]:
-        """Lease as many tasks as there is room for; waits for room first, unless stopping."""
-        while len(self._in_hand) >= self._limits.tasks_in_hand and not stopping.done():
-            await asyncio.wait({*self._in_hand, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    async def _fetch(self, stop: asyncio.Event) -> Sequence[LeasedTask]:
+        """Lease as many tasks as there is room for."""
         subscriptions = await self._topics()
-        if not subscriptions or stopping.done():
+        if not subscriptions or stop.is_set():
             return ()
         room = self._limits.tasks_in_hand - len(self._in_hand)
         return await self._tasks.fetch_and_lease(
@@ -133,6 +150,11 @@ class ServiceOrchestrator:
             max_tasks=min(room, self._limits.tasks_per_fetch),
             request_timeout=timedelta(seconds=self._limits.poll_seconds),
         )
+
+    async def _room(self, stopping: asyncio.Task[Literal[True]]) -> None:
+        """Wait until one more task may be taken in hand, or until stopping."""
+        while len(self._in_hand) >= self._limits.tasks_in_hand and not stopping.done():
+            await asyncio.wait({*self._in_hand, stopping}, return_when=asyncio.FIRST_COMPLETED)
 
     async def _topics(self) -> tuple[TopicSubscription, ...]:
         """Read which topics hold AI tasks, unless that was read a moment ago."""
@@ -209,17 +231,20 @@ class ServiceOrchestrator:
     ) -> ServiceTask | None:
         """Give what was asked if its turn is settled and the engine has the outcome."""
         asked: ServiceTask | None = None
+        passed_at = self._clock.monotonic()
         try:
             asked = await self._intake(task)
             outcome: Outcome = completed(task, await self._service.process_task(asked))
             settled: ServiceTask | None = asked
-        except (ShuttingDown, TooManyWaiting):
-            # Nothing is wrong with the task. Where we are not stopping ourselves, fetching at once
-            # would bring it back at once.
-            self._is_service_leaving = True
+            self._absence.note_answer()
+        except GIVEN_BACK as error:
+            self._note_absence(error, passed_at)
+            # From here on a heartbeat that finds the task ours no more is right.
+            reporting.set()
             await self._reporting.give_back(task)
             return None
         except DadmError as error:
+            self._note_absence(error, passed_at)
             outcome = outcome_of(error, task, self._limits.retry)
             settled = asked if isinstance(error, BackendRefused) else None
         except Exception as error:
@@ -228,6 +253,15 @@ class ServiceOrchestrator:
             outcome, settled = unexpected(error, task), None
         reporting.set()
         return settled if await self._reporting.report(task, outcome) else None
+
+    def _note_absence(self, error: DadmError, passed_at: float) -> None:
+        """Hold fetching back after an error that would bring the task back to meet it again."""
+        if isinstance(error, ServiceUnavailable | StoreUnavailable):
+            self._absence.note(error, passed_at=passed_at)
+        elif isinstance(error, GIVEN_BACK):
+            self._is_service_leaving = True
+        else:
+            self._absence.note_answer()
 
     async def _intake(self, task: LeasedTask) -> ServiceTask:
         """Make the engine's task one that the assistant service takes.
@@ -271,18 +305,9 @@ class ServiceOrchestrator:
         if troubles == 1:
             self._tell_trouble(error.message, is_over=False)
         pause = min(self._limits.longest_pause_seconds, 0.5 * 2 ** min(troubles, 8))
-        await _wait_for(stop, pause * (0.5 + self._identifiers.fraction() / 2))
+        await wait_for(stop, pause * (0.5 + self._identifiers.fraction() / 2))
 
     def _tell_trouble(self, reason: str, *, is_over: bool) -> None:
         self._observer.notify(
             EngineTrouble(engine=self._tasks.engine_id, reason=reason, is_over=is_over)
         )
-
-
-async def _wait_for(stop: asyncio.Event, seconds: float) -> None:
-    """Wait that long, or until `stop` is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

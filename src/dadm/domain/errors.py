@@ -18,6 +18,7 @@
     │   ├── OutcomeUnknown
     │   ├── ConversationBusy
     │   ├── BackendRefused
+    │   │   └── AnswerCutShort
     │   ├── BackendMisconfigured
     │   ├── ConversationLost
     │   ├── TooManyLost
@@ -32,6 +33,7 @@
     │   ├── StoreUnavailable
     │   ├── StoreMisconfigured
     │   └── ThreadConflict
+    ├── ServiceUnavailable
     ├── TooManyWaiting
     ├── ShuttingDown
     └── SettingsError
@@ -189,6 +191,12 @@ class BackendRefused(BackendError):
     code = "backend_refused"
 
 
+class AnswerCutShort(BackendRefused):
+    """The backend ended its answer early and for good; raise the assistant's answer limit or change the task."""
+
+    code = "answer_cut_short"
+
+
 class BackendMisconfigured(BackendError):
     """Our key, model or parameters are wrong; a person must mend the configuration."""
 
@@ -276,6 +284,18 @@ class ThreadConflict(StoreError):
 
     code = "thread_conflict"
     retryable = True
+
+
+class ServiceUnavailable(DadmError):
+    """The assistant service is not there for now; its turns go on, and the task is passed again."""
+
+    code = "service_unavailable"
+    retryable = True
+
+    def __init__(self, message: str = "", *, retry_after: timedelta | None = None) -> None:
+        """Keep how long we were asked to wait, where somebody said so."""
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class TooManyWaiting(DadmError):

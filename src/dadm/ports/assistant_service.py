@@ -60,7 +60,19 @@ class AssistantService(Protocol):
             RequestError: The task cannot be asked as it is.
             BackendError: The turn has no answer; `retryable` says whether to come back.
             StoreError: The database is not there.
+            ServiceUnavailable: The service is not there for now. Its turns go on, also this one
+                if it had begun.
             TooManyWaiting: This replica is full.
+            ShuttingDown: This replica takes no new turns.
+        """
+        ...
+
+    async def refuse_if_away(self) -> None:
+        """Find out, without a turn, whether turns are taken.
+
+        Raises:
+            ServiceUnavailable: The service is not there for now.
+            StoreUnavailable: Its database is not there for now.
             ShuttingDown: This replica takes no new turns.
         """
         ...

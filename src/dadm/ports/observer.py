@@ -172,6 +172,18 @@ class EngineTrouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceTrouble:
+    """The assistant service takes no tasks; told once when that begins and once when it ends.
+
+    Meanwhile the tasks of `engine` are left there, and keep their retries.
+    """
+
+    engine: str
+    reason: str
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackendTrouble:
     """A backend failed again and again and is left alone; told when it begins and when it ends."""
 
@@ -238,6 +250,7 @@ Event: TypeAlias = (
     | OutcomeReported
     | ReportLost
     | EngineTrouble
+    | ServiceTrouble
     | BackendTrouble
     | TurnDelayed
     | RunStopped

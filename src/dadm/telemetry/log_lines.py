@@ -17,6 +17,7 @@ from dadm.ports.observer import (
     OutcomeReported,
     ReportLost,
     RunStopped,
+    ServiceTrouble,
     TaskReceived,
     ThreadCreated,
     ThreadRebuilt,
@@ -65,7 +66,7 @@ def log_lines(event: Event) -> tuple[LogLine, ...]:
             return (_about_turn(event),)
         case TurnRefused() | TurnUnsettled():
             return (_about_failure(event),)
-        case OutcomeReported() | ReportLost() | EngineTrouble():
+        case OutcomeReported() | ReportLost() | EngineTrouble() | ServiceTrouble():
             return (_about_engine(event),)
         case (
             BackendTrouble()
@@ -176,7 +177,9 @@ def _about_failure(event: TurnRefused | TurnUnsettled) -> LogLine:
             assert_never(event)
 
 
-def _about_engine(event: OutcomeReported | ReportLost | EngineTrouble) -> LogLine:
+def _about_engine(
+    event: OutcomeReported | ReportLost | EngineTrouble | ServiceTrouble,
+) -> LogLine:
     match event:
         case OutcomeReported():
             is_well = event.outcome == "completed"
@@ -194,6 +197,15 @@ def _about_engine(event: OutcomeReported | ReportLost | EngineTrouble) -> LogLin
                 return LogLine(action="engine_back", text=f"Engine {event.engine} answers again")
             text = f"Engine {event.engine} cannot be asked for tasks: {event.reason}"
             return LogLine(action="engine_trouble", text=text, level=logging.WARNING)
+        case ServiceTrouble(is_over=True):
+            text = f"The assistant service takes the tasks of engine {event.engine} again"
+            return LogLine(action="service_back", text=text)
+        case ServiceTrouble():
+            text = (
+                f"The assistant service takes no tasks; engine {event.engine} keeps its own "
+                f"meanwhile: {event.reason}"
+            )
+            return LogLine(action="service_trouble", text=text, level=logging.WARNING)
         case _:
             assert_never(event)
 

@@ -26,6 +26,7 @@ from dadm.ports.observer import (
     OutcomeReported,
     ReportLost,
     RunStopped,
+    ServiceTrouble,
     TaskReceived,
     ThreadCreated,
     ThreadRebuilt,
@@ -141,6 +142,12 @@ class Metrics:
             ("engine",),
             registry=self.registry,
         )
+        self._service_trouble = Gauge(
+            "dadm_service_trouble",
+            "1 while the assistant service takes no tasks of the engine.",
+            ("engine",),
+            registry=self.registry,
+        )
 
     def _count_backend(self) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -188,7 +195,7 @@ class Metrics:
                 self._notify_turn(event)
             case TurnRefused() | TurnUnsettled():
                 self._notify_failure(event)
-            case OutcomeReported() | ReportLost() | EngineTrouble():
+            case OutcomeReported() | ReportLost() | EngineTrouble() | ServiceTrouble():
                 self._notify_engine(event)
             case (
                 BackendTrouble()
@@ -253,7 +260,9 @@ class Metrics:
         self._turns.labels(self._backend, result).inc()
         self._failures.labels(self._backend, event.code).inc()
 
-    def _notify_engine(self, event: OutcomeReported | ReportLost | EngineTrouble) -> None:
+    def _notify_engine(
+        self, event: OutcomeReported | ReportLost | EngineTrouble | ServiceTrouble
+    ) -> None:
         match event:
             case OutcomeReported():
                 self._outcomes.labels(event.outcome).inc()
@@ -261,6 +270,8 @@ class Metrics:
                 self._lost.labels(event.code).inc()
             case EngineTrouble():
                 self._trouble.labels(event.engine).set(0 if event.is_over else 1)
+            case ServiceTrouble():
+                self._service_trouble.labels(event.engine).set(0 if event.is_over else 1)
             case _:
                 assert_never(event)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dadm.domain.errors import (
+    AnswerCutShort,
     BackendError,
     BackendMisconfigured,
     BackendRefused,
@@ -135,7 +136,7 @@ async def test_answer_cut_short_is_a_refusal_that_says_so(stage: Stage) -> None:
     replica = await stage.replica()
     first = await replica.ask("t1")
 
-    with pytest.raises(BackendRefused, match="max_output_tokens"):
+    with pytest.raises(AnswerCutShort, match="max_output_tokens"):
         await replica.ask("t2")
 
     turn = await stage.turn(make_task("t2"))

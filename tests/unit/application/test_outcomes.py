@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 
-from dadm.application.outcomes import RetryPolicy, completed, outcome_of, unexpected
+from dadm.application.outcomes import AT_NO_COST, RetryPolicy, completed, outcome_of, unexpected
 from dadm.domain import errors
 from dadm.domain.errors import (
+    AnswerCutShort,
     BackendRefused,
     BackendResting,
     BackendUnavailable,
     DadmError,
     OutcomeUnknown,
+    ServiceUnavailable,
+    StoreUnavailable,
     UnknownAssistant,
 )
 from dadm.domain.task import BpmnError, Completed, Failed, Incident
@@ -58,8 +61,7 @@ def test_every_error_has_an_outcome_with_its_words(error: DadmError) -> None:
 
     if error.retryable:
         assert isinstance(outcome, Failed)
-        # A backend that is left alone was not even tried, which costs no retry.
-        assert outcome.retries == (4 if isinstance(error, BackendResting) else 3)
+        assert outcome.retries == (4 if isinstance(error, AT_NO_COST) else 3)
         assert outcome.retry_after > timedelta(0)
     elif isinstance(error, BackendRefused):
         assert isinstance(outcome, BpmnError)
@@ -138,6 +140,34 @@ def test_pause_is_at_least_what_the_backend_asked_for(asked: int | None, paused:
     assert outcome.retry_after == timedelta(seconds=paused)
 
 
+@pytest.mark.parametrize("error", [BackendResting(), StoreUnavailable(), ServiceUnavailable()])
+def test_what_says_nothing_about_the_task_costs_no_retry(error: DadmError) -> None:
+    outcome = outcome_of(error, make_leased_task(retries=1), POLICY)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.retries == 1
+
+
+@pytest.mark.parametrize(
+    ("caught", "properties", "code"),
+    [
+        ({"answer_cut_short", "backend_refused", ""}, {}, "answer_cut_short"),
+        ({"answer_cut_short", "no_advice"}, {"errorCode": "no_advice"}, "answer_cut_short"),
+        ({"backend_refused"}, {}, "backend_refused"),
+        ({""}, {}, "backend_refused"),
+        ({"no_advice"}, {"errorCode": "no_advice"}, "no_advice"),
+    ],
+)
+def test_answer_cut_short_is_caught_by_its_own_code_else_as_a_refusal(
+    caught: set[str], properties: dict[str, str], code: str
+) -> None:
+    task = make_leased_task(caught_errors=frozenset(caught), properties=properties)
+
+    outcome = outcome_of(AnswerCutShort("Too long."), task, POLICY)
+
+    assert outcome == BpmnError(error_code=code, message="Too long.")
+
+
 @pytest.mark.parametrize(
     ("caught", "properties", "code"),
     [
@@ -174,7 +204,8 @@ def test_only_a_refusal_takes_an_error_path() -> None:
     outcomes = {type(error): outcome_of(error, task, POLICY) for error in every_error()}
 
     assert [kind for kind, each in outcomes.items() if isinstance(each, BpmnError)] == [
-        BackendRefused
+        BackendRefused,
+        AnswerCutShort,
     ]
 
 

@@ -42,6 +42,7 @@ def test_what_is_retryable_is_listed_here() -> None:
         "ConversationBroken",
         "EngineUnavailable",
         "StoreUnavailable",
+        "ServiceUnavailable",
         "ThreadConflict",
         "TooManyWaiting",
         "ShuttingDown",

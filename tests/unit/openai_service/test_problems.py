@@ -53,6 +53,9 @@ class Failing:
     async def knows_assistant(self, name: str) -> bool:
         raise self.error
 
+    async def refuse_if_away(self) -> None:
+        raise self.error
+
     async def outcome_reported(self, task: ServiceTask) -> None:
         raise self.error
 

@@ -329,6 +329,9 @@ class AnsweringWithoutStore:
     async def knows_assistant(self, name: str) -> bool:
         return True
 
+    async def refuse_if_away(self) -> None:
+        raise StoreUnavailable
+
     async def outcome_reported(self, task: ServiceTask) -> None:
         raise StoreUnavailable
 

@@ -19,7 +19,7 @@ from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.thread import BackendIdentity
 from dadm.entrypoints.openai_service import ServiceParts, create_app
 from dadm.ports.assistant_service import AssistantService
-from dadm.ports.backend import ConversationBackend, Question
+from dadm.ports.backend import ConversationBackend, CutShort, Question
 from dadm.ports.observer import Event
 from dadm.telemetry import CachedStatistics, Fanout, LogObserver, Metrics
 
@@ -44,7 +44,7 @@ class AnsweringBackend(ScriptedBackend):
             new_id=RandomIdentifiers().new_id,
         )
         self.asked: list[Question] = []
-        self.answer: Callable[[Question], Awaitable[str]] = self.echo
+        self.answer: Callable[[Question], Awaitable[str | CutShort]] = self.echo
         self.ping_answer: Callable[[], Awaitable[str]] = super().ping
 
     async def echo(self, question: Question) -> str:
@@ -53,7 +53,7 @@ class AnsweringBackend(ScriptedBackend):
     async def ping(self) -> str:
         return await self.ping_answer()
 
-    async def _line(self, question: Question) -> str:
+    async def _line(self, question: Question) -> str | CutShort:
         self.asked.append(question)
         return await self.answer(question)
 

@@ -12,6 +12,7 @@ from dadm.ports.observer import (
     OutcomeReported,
     ReportLost,
     RunStopped,
+    ServiceTrouble,
     TaskReceived,
     ThreadCreated,
     ThreadRebuilt,
@@ -98,6 +99,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
     ),
     ReportLost(process_instance_id=PROCESS, task_id=TASK, code="lease_lost", reason="Too late."),
     EngineTrouble(engine="embedded", reason="It is gone.", is_over=False),
+    ServiceTrouble(engine="embedded", reason="It restarts.", is_over=False),
     BackendTrouble(backend="scripted", reason="HTTP 503", is_over=False),
     TurnDelayed(
         process_instance_id=PROCESS,

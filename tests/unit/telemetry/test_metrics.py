@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dadm.domain.errors import StoreUnavailable
 from dadm.domain.thread import ThreadState
 from dadm.domain.turn import TurnState
-from dadm.ports.observer import EngineTrouble, Event, TurnUnsettled
+from dadm.ports.observer import EngineTrouble, Event, ServiceTrouble, TurnUnsettled
 from dadm.ports.store_values import StoreStatistics
 from dadm.telemetry import CachedStatistics, Metrics
 from tests.unit.telemetry.events import ONE_OF_EACH, PROCESS, TASK, THREAD
@@ -91,6 +91,14 @@ def test_trouble_with_an_engine_shows_until_it_is_over() -> None:
 
     metrics.notify(EngineTrouble(engine="embedded", reason="", is_over=True))
     assert value(metrics, "dadm_engine_trouble", engine="embedded") == 0
+
+
+def test_trouble_with_the_service_is_shown_while_it_lasts() -> None:
+    metrics = told(ServiceTrouble(engine="embedded", reason="It restarts.", is_over=False))
+    assert value(metrics, "dadm_service_trouble", engine="embedded") == 1
+
+    metrics.notify(ServiceTrouble(engine="embedded", reason="", is_over=True))
+    assert value(metrics, "dadm_service_trouble", engine="embedded") == 0
 
 
 async def test_the_page_holds_what_the_store_counts() -> None:

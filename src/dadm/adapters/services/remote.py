@@ -16,6 +16,7 @@ from dadm.domain.errors import (
     DadmError,
     InvalidTask,
     OutcomeUnknown,
+    ServiceUnavailable,
     UnknownAssistant,
 )
 from dadm.domain.json import JsonObject
@@ -52,7 +53,7 @@ ERROR_OF: Mapping[str, type[DadmError]] = MappingProxyType(
 """The error that each code of a problem document stands for."""
 
 ERROR_OF_STATUS: Mapping[int, type[DadmError]] = MappingProxyType(
-    {413: InvalidTask, 429: BackendUnavailable, 503: BackendUnavailable}
+    {413: InvalidTask} | dict.fromkeys((429, 502, 503, 504), ServiceUnavailable)
 )
 """The error that a reply without a problem document stands for, from something in between.
 
@@ -106,7 +107,8 @@ class RemoteAssistantService:
     """Passes tasks to the OpenAI Service at an address; an AssistantService.
 
     A task is never asked twice by passing it twice, so where a reply takes longer than a
-    connection may stay silent, the same task is simply passed again and joins its own turn.
+    connection may stay silent, the same task is simply passed again and joins its own turn. For
+    the same reason a connection that breaks says only that the service is not there for now.
 
     Used as an async context manager, which closes the connections it opened.
     """
@@ -171,6 +173,10 @@ class RemoteAssistantService:
             self._known.add(name)
         return True
 
+    async def refuse_if_away(self) -> None:
+        """Ask whether the service takes turns."""
+        await self._look("GET", "/ready", timeout=ALIVE_SECONDS)
+
     async def outcome_reported(self, task: ServiceTask) -> None:
         """Record that the engine has the outcome of this task's settled turn."""
         await self._look("POST", "/turns/reported", content=_encoded(_identity_of(task)))
@@ -184,7 +190,7 @@ class RemoteAssistantService:
             response = await self._send(method, path, **more)
         except httpx2.ReadTimeout as error:
             msg = f"The assistant service at {self._base_url} gave no answer in time."
-            raise OutcomeUnknown(msg) from error
+            raise ServiceUnavailable(msg) from error
         self._raise_problem(response)
         return response
 
@@ -198,10 +204,13 @@ class RemoteAssistantService:
             raise
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             msg = f"The assistant service at {self._base_url} is not reachable: {error}."
-            raise BackendUnavailable(msg) from error
+            raise ServiceUnavailable(msg) from error
+        except httpx2.UnsupportedProtocol as error:
+            msg = f"DADM_SERVICE_URL is not an address of the web: {self._base_url!r}."
+            raise BackendMisconfigured(msg) from error
         except httpx2.TransportError as error:
             msg = f"The assistant service at {self._base_url} broke off: {error!r}."
-            raise OutcomeUnknown(msg) from error
+            raise ServiceUnavailable(msg) from error
 
     def _raise_problem(self, response: httpx2.Response, assistant: str = "") -> None:
         if response.is_success:
@@ -220,7 +229,7 @@ class RemoteAssistantService:
             detail += " Set DADM_SERVICE_URL to a DADM service and DADM_SERVICE_TOKEN to its token."
         if kind is UnknownAssistant:
             raise UnknownAssistant(assistant, tuple(document.get("known_assistants", ())))
-        if issubclass(kind, BackendUnavailable):
+        if issubclass(kind, BackendUnavailable | OutcomeUnknown | ServiceUnavailable):
             raise kind(detail, retry_after=_retry_after(response))
         raise kind(detail)
 

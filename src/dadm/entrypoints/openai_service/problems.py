@@ -4,13 +4,20 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
 from fastapi.responses import JSONResponse
 
 from dadm.domain import errors
-from dadm.domain.errors import BackendUnavailable, DadmError, UnknownAssistant
+from dadm.domain.errors import (
+    BackendUnavailable,
+    DadmError,
+    OutcomeUnknown,
+    ServiceUnavailable,
+    UnknownAssistant,
+)
 
 LOGGER = logging.getLogger("dadm.openai_service")
 
@@ -38,6 +45,7 @@ STATUS_OF: Mapping[type[DadmError], int] = MappingProxyType(
         errors.OutcomeUnknown: 503,
         errors.ConversationBusy: 503,
         errors.BackendRefused: 422,
+        errors.AnswerCutShort: 422,
         errors.BackendMisconfigured: 502,
         errors.ConversationLost: 503,
         errors.TooManyLost: 502,
@@ -52,6 +60,7 @@ STATUS_OF: Mapping[type[DadmError], int] = MappingProxyType(
         errors.StoreUnavailable: 503,
         errors.StoreMisconfigured: 503,
         errors.ThreadConflict: 503,
+        errors.ServiceUnavailable: 503,
         errors.TooManyWaiting: 503,
         errors.ShuttingDown: 503,
         errors.SettingsError: 500,
@@ -209,6 +218,12 @@ def title_of(kind: type[DadmError]) -> str:
 
 
 def _retry_after_seconds(error: DadmError) -> int:
-    if isinstance(error, BackendUnavailable) and error.retry_after is not None:
-        return max(1, math.ceil(error.retry_after.total_seconds()))
-    return RETRY_AFTER_SECONDS
+    match error:
+        case (
+            BackendUnavailable(retry_after=timedelta() as wait)
+            | OutcomeUnknown(retry_after=timedelta() as wait)
+            | ServiceUnavailable(retry_after=timedelta() as wait)
+        ):
+            return max(1, math.ceil(wait.total_seconds()))
+        case _:
+            return RETRY_AFTER_SECONDS

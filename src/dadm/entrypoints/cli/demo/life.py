@@ -101,6 +101,10 @@ class ToldAnswers:
         """Pass the question on."""
         return await self.service.knows_assistant(name)
 
+    async def refuse_if_away(self) -> None:
+        """Pass the question on."""
+        await self.service.refuse_if_away()
+
     async def withdraw_task(self, task: ServiceTask) -> None:
         """Pass it on."""
         await self.service.withdraw_task(task)
