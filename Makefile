@@ -23,7 +23,7 @@ LOCK        = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versi
               --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run serve work test test-postgres engines test-engines acceptance simulate mutants soak check fmt fmt-check \
+.PHONY: help setup demo run serve work test test-postgres engines test-engines operaton camunda7 acceptance simulate mutants soak check fmt fmt-check \
         lint imports types docs docs-check bench lock clean same-python
 
 help: ## list the targets
@@ -57,6 +57,9 @@ test-postgres: $(VENV)/.dev ## the tests that need PostgreSQL; without one they 
 
 engines: $(VENV)/.dev ## fetch the process engines that tests run on (needs Maven, and Java 17 or newer)
 	@$(BIN)/python -m tests.engines
+
+operaton camunda7: engines ## start a process engine to try things with, at PORT=8080, in memory, for half an hour at most
+	@$(BIN)/python -m tests.engines $@ $(or $(PORT),8080)
 
 test-engines: $(VENV)/.dev ## the tests on real process engines; where these are missing they are skipped, in CI they fail
 	@$(BIN)/python -m tests.engines || [ -z "$$CI" ]

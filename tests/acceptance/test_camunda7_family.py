@@ -61,11 +61,12 @@ async def test_the_shipped_process_is_worked_to_its_end_on_one_thread(
     assert [turn["element_id"] for turn in thread["turns"]] == TASKS
     answers = {turn["element_id"]: turn["answer"] for turn in thread["turns"]}
     variables = await engine.variables(instance)
+    told = {name: each["value"] for name, each in variables.items()}
     # The last task's prompt names neither: the thread remembers what the first was told.
     assert "Alice Moreno" in answers["Recommend"]
     assert "15,000 euros" in answers["Recommend"]
-    assert variables["recommendation"] == ("String", answers["Recommend"])
-    assert {name: variables[f"{name}_result"][1] for name in TASKS} == answers
+    assert told["recommendation"] == answers["Recommend"]
+    assert {name: told[f"{name}_result"] for name in TASKS} == answers
     worker.terminate()
     assert worker.wait() == 0
 
@@ -109,7 +110,7 @@ async def test_a_replica_killed_in_the_middle_of_a_turn_loses_and_doubles_nothin
     thread = dadm.only_thread(instance)
     assert [turn["element_id"] for turn in thread["turns"]] == TASKS
     assert {turn["state"] for turn in thread["turns"]} == {"completed"}
-    assert (await engine.variables(instance))["IdentifyAlternatives_result"][1] == "Stools."
+    assert (await engine.variables(instance))["IdentifyAlternatives_result"]["value"] == "Stools."
 
 
 async def test_a_refusal_that_nothing_catches_waits_for_a_person_and_is_then_asked_anew(
@@ -129,4 +130,4 @@ async def test_a_refusal_that_nothing_catches_waits_for_a_person_and_is_then_ask
     dadm.stay("work")
 
     assert await ended(engine, instance) == "COMPLETED"
-    assert (await engine.variables(instance))["FrameDecision_result"][1] == "Well then."
+    assert (await engine.variables(instance))["FrameDecision_result"]["value"] == "Well then."

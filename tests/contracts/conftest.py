@@ -1,4 +1,4 @@
-"""A store of each kind for the contract suites."""
+"""A store and an engine of each kind for the contract suites."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,11 +8,18 @@ import pytest
 from dadm.adapters.stores.memory import MemoryProcessStore, MemoryStore
 from dadm.adapters.stores.postgres import PostgresProcessStore, PostgresStore, open_postgres
 from dadm.adapters.stores.sqlite import SqliteProcessStore, SqliteStore, open_sqlite
-from dadm.adapters.system_clock import SystemClock
+from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.domain.thread import ThreadRef, ThreadState
 from dadm.ports.process_store import ProcessStore
+from tests.contracts.engines import (
+    EmbeddedUnderTest,
+    EngineUnderTest,
+    ExternalTaskUnderTest,
+    MemoryUnderTest,
+)
 from tests.contracts.stores import StoreUnderTest
 from tests.databases import migrated_postgres_url, postgres_url, sqlite_path, sqlite_template
+from tests.engines.rest_engine import RestEngine
 
 # Fixtures that those below stand on.
 __all__ = ["migrated_postgres_url", "postgres_url", "sqlite_path", "sqlite_template"]
@@ -87,3 +94,32 @@ async def postgres_processes(postgres_url: str) -> AsyncIterator[ProcessStore]:
 def processes(request: pytest.FixtureRequest) -> ProcessStore:
     found: ProcessStore = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture
+def memory_engine() -> EngineUnderTest:
+    return MemoryUnderTest(SystemClock(), RandomIdentifiers())
+
+
+@pytest.fixture
+def embedded_engine(memory_processes: ProcessStore) -> EngineUnderTest:
+    return EmbeddedUnderTest(memory_processes, SystemClock(), RandomIdentifiers())
+
+
+@pytest.fixture
+def embedded_on_sqlite(sqlite_processes: ProcessStore) -> EngineUnderTest:
+    return EmbeddedUnderTest(sqlite_processes, SystemClock(), RandomIdentifiers())
+
+
+@pytest.fixture
+async def operaton(operaton_url: str) -> AsyncIterator[EngineUnderTest]:
+    rest = RestEngine(operaton_url)
+    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
+    await rest.close()
+
+
+@pytest.fixture
+async def camunda7(camunda7_url: str) -> AsyncIterator[EngineUnderTest]:
+    rest = RestEngine(camunda7_url)
+    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
+    await rest.close()

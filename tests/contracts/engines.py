@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol
 
+import pytest
+
 from dadm.adapters.engines.embedded import EmbeddedEngine
 from dadm.adapters.engines.external_task import ExternalTaskEngine
+from dadm.adapters.engines.external_task.variables import read_variables
 from dadm.adapters.engines.memory import MemoryEngine
 from dadm.domain.json import JsonObject
 from dadm.ports.clock import Clock, Identifiers
@@ -36,6 +39,9 @@ from tests.adapters.engines.bpmn import (
 from tests.builders import make_leased_task
 from tests.engines.rest_engine import RestEngine
 
+REAL = [pytest.mark.engines, pytest.mark.timeout(240)]
+"""Long enough for a real engine to start."""
+
 CAUGHT = "CAUGHT"
 LONG = timedelta(hours=1)
 AT_ONCE = timedelta(0)
@@ -63,6 +69,20 @@ class EngineUnderTest(ABC):
         variables: JsonObject | None = None,
     ) -> str:
         """Have a task wait for a worker, in an instance of its own; give the instance's id."""
+
+    @abstractmethod
+    async def start(
+        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
+    ) -> str:
+        """Deploy a model and start an instance of it; give the instance's id."""
+
+    @abstractmethod
+    async def variables(self, instance_id: str) -> JsonObject:
+        """Give the variables of an instance that runs or has ended, as they were written."""
+
+    @abstractmethod
+    async def incidents(self, instance_id: str) -> Sequence[str]:
+        """Give the messages of an instance's open incidents."""
 
     @abstractmethod
     async def cancel(self, instance_id: str) -> None:
@@ -150,6 +170,17 @@ class MemoryUnderTest(EngineUnderTest):
         )
         return f"instance{number}"
 
+    async def start(
+        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
+    ) -> str:
+        raise NotImplementedError("it has tasks, and no processes")
+
+    async def variables(self, instance_id: str) -> JsonObject:
+        raise NotImplementedError("it has tasks, and no processes")
+
+    async def incidents(self, instance_id: str) -> Sequence[str]:
+        raise NotImplementedError("it has tasks, and no processes")
+
     async def cancel(self, instance_id: str) -> None:
         self._memory.end_instance(instance_id, state=InstanceState.CANCELLED)
 
@@ -177,6 +208,22 @@ class EmbeddedUnderTest(EngineUnderTest):
         started = await self._embedded.start(key, variables=variables or {}, tenant=tenant)
         return started.instance_id
 
+    async def start(
+        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
+    ) -> str:
+        await self._embedded.deploy({"model.bpmn": document})
+        return (await self._embedded.start(key, variables=variables or {})).instance_id
+
+    async def variables(self, instance_id: str) -> JsonObject:
+        return (await self._embedded.instance(instance_id)).variables
+
+    async def incidents(self, instance_id: str) -> Sequence[str]:
+        return [
+            incident.message
+            for incident in await self._embedded.incidents()
+            if incident.instance_id == instance_id
+        ]
+
     async def cancel(self, instance_id: str) -> None:
         await self._embedded.cancel(instance_id)
 
@@ -192,7 +239,7 @@ class ExternalTaskUnderTest(EngineUnderTest):
     """A real engine of the Camunda 7 family, and two clients of it."""
 
     def __init__(self, rest: RestEngine, clock: Clock, identifiers: Identifiers) -> None:
-        self._rest = rest
+        self.rest = rest
         self.engine = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
         self.other = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
 
@@ -205,11 +252,24 @@ class ExternalTaskUnderTest(EngineUnderTest):
         priority: int = 0,
         variables: JsonObject | None = None,
     ) -> str:
-        await self._rest.deploy(one_task(topic, key=key, priority=priority), tenant=tenant)
-        return await self._rest.start(key, variables=variables, tenant=tenant)
+        await self.rest.deploy(one_task(topic, key=key, priority=priority), tenant=tenant)
+        return await self.rest.start(key, variables=variables, tenant=tenant)
+
+    async def start(
+        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
+    ) -> str:
+        await self.rest.deploy(document)
+        return await self.rest.start(key, variables=variables)
+
+    async def variables(self, instance_id: str) -> JsonObject:
+        return read_variables(await self.rest.variables(instance_id))
+
+    async def incidents(self, instance_id: str) -> Sequence[str]:
+        found = await self.rest.get(f"/incident?processInstanceId={instance_id}")
+        return [incident["incidentMessage"] for incident in found]
 
     async def cancel(self, instance_id: str) -> None:
-        await self._rest.delete(f"/process-instance/{instance_id}")
+        await self.rest.delete(f"/process-instance/{instance_id}")
 
     async def retry(self, task: LeasedTask, retries: int) -> None:
-        await self._rest.put(f"/external-task/{task.task_id}/retries", {"retries": retries})
+        await self.rest.put(f"/external-task/{task.task_id}/retries", {"retries": retries})

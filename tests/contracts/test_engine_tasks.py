@@ -1,64 +1,27 @@
 """What every engine promises about service tasks: leases, reports, retries, and ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.domain.errors import LeaseLost, TaskGone
 from dadm.domain.json import JsonObject
 from dadm.ports.engine import Feature, InstanceState, LeasedTask
-from dadm.ports.process_store import ProcessStore
 from tests.contracts.engines import (
     AT_ONCE,
     CAUGHT,
     LONG,
-    EmbeddedUnderTest,
+    REAL,
     Engine,
     EngineUnderTest,
-    ExternalTaskUnderTest,
-    MemoryUnderTest,
 )
-from tests.engines.rest_engine import RestEngine
-
-REAL = [pytest.mark.engines, pytest.mark.timeout(240)]
-"""Long enough for a real engine to start."""
-
-
-@pytest.fixture
-def memory() -> EngineUnderTest:
-    return MemoryUnderTest(SystemClock(), RandomIdentifiers())
-
-
-@pytest.fixture
-def embedded(memory_processes: ProcessStore) -> EngineUnderTest:
-    return EmbeddedUnderTest(memory_processes, SystemClock(), RandomIdentifiers())
-
-
-@pytest.fixture
-def embedded_on_sqlite(sqlite_processes: ProcessStore) -> EngineUnderTest:
-    return EmbeddedUnderTest(sqlite_processes, SystemClock(), RandomIdentifiers())
-
-
-@pytest.fixture
-async def operaton(operaton_url: str) -> AsyncIterator[EngineUnderTest]:
-    rest = RestEngine(operaton_url)
-    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
-    await rest.close()
-
-
-@pytest.fixture
-async def camunda7(camunda7_url: str) -> AsyncIterator[EngineUnderTest]:
-    rest = RestEngine(camunda7_url)
-    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
-    await rest.close()
 
 
 @pytest.fixture(
     params=[
-        "memory",
-        "embedded",
+        "memory_engine",
+        "embedded_engine",
         "embedded_on_sqlite",
         pytest.param("operaton", marks=REAL),
         pytest.param("camunda7", marks=REAL),
