@@ -98,14 +98,15 @@ async def told_of(work: Awaitable[object]) -> StoreUnavailable:
     return told.value
 
 
+@pytest.mark.parametrize("mode", [0o555, 0o755], ids=["nor its folder", "in a folder that may be"])
 def test_a_file_that_may_not_be_written_is_named_at_the_start(
-    tmp_path: Path, sqlite_template: Path
+    tmp_path: Path, sqlite_template: Path, mode: int
 ) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     path = shutil.copyfile(sqlite_template, folder / "dadm.db")
     path.chmod(0o444)
-    folder.chmod(0o555)
+    folder.chmod(mode)
     settings = {"DADM_DATABASE_URL": f"sqlite:///{path}", "DADM_PORT": "0"}
     command = (*without_the_rights_of_root(), DADM, "run", "--backend", "scripted")
     with running(*command, folder=tmp_path, settings=settings) as program:
