@@ -71,8 +71,10 @@ def is_prepared(path: Path) -> bool:
         with closing(connect(path)) as connection:
             if not is_up_to_date(connection):
                 write_schema(connection)
-            # Told now, not by the first task: whether the file may be written at all.
+            # Told now, not by the first task: whether the file may be written at all. Taking the
+            # lock says nothing, for that is another file.
             connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = version_num")  # noqa: S608
             connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode in PASSING:
