@@ -103,14 +103,6 @@ class NameBasedAssistantManager:
     async def process_task(self, task: ServiceTask) -> TaskAnswer:
         """Answer the task on its thread; see AssistantService for the contract."""
         assistant = self._world.assistants.resolve(task.assistant)
-        self._world.observer.notify(
-            TaskReceived(
-                process_instance_id=task.process_instance_id,
-                task_id=task.task_id,
-                engine=task.engine,
-                assistant=assistant.name,
-            )
-        )
         result = await self._take(task, assistant)
         return self._answer(task, result)
 
@@ -191,6 +183,7 @@ class NameBasedAssistantManager:
         )
         running = self._running.get(same)
         if running is None:
+            self._tell_received(task, assistant)
             withdrawal = Withdrawal()
             running = self._group.create_task(self._contained(task, assistant, withdrawal))
             self._running[same], self._withdrawals[same] = running, withdrawal
@@ -204,6 +197,16 @@ class NameBasedAssistantManager:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def _tell_received(self, task: ServiceTask, assistant: Assistant) -> None:
+        self._world.observer.notify(
+            TaskReceived(
+                process_instance_id=task.process_instance_id,
+                task_id=task.task_id,
+                engine=task.engine,
+                assistant=assistant.name,
+            )
+        )
 
     def _forget(self, ended: "_Delivered") -> None:
         del self._running[ended], self._withdrawals[ended]

@@ -19,6 +19,7 @@ from dadm.entrypoints.openai_service import (
 )
 from dadm.entrypoints.openai_service.serving import is_loopback, refuse_open_door
 from dadm.ports.backend import Question
+from dadm.ports.observer import TaskReceived
 from dadm.ports.store_values import ThreadFilter
 from tests.unit.openai_service.world import Service, running_service, until
 
@@ -84,6 +85,46 @@ async def test_a_caller_whose_connection_breaks_finds_the_answer_later() -> None
 
     assert response.json()["result"]["recommendation"] == "At last."
     assert len(service.backend.asked) == 1
+
+
+def handlers() -> int:
+    """Count the requests that the server is at work on."""
+    return sum("run_asgi" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+async def test_a_caller_that_comes_again_and_again_leaves_no_handler_behind() -> None:
+    async with running_service() as service, listening(service) as (client, _, _):
+        slowly = Slowly()
+        service.backend.answer = slowly
+        body = {"task_description": "What now?", "task_id": "t1", "process_instance_id": "p1"}
+        for _ in range(3):
+            with pytest.raises(httpx2.ReadTimeout):
+                await client.post("/process_task", json=body, timeout=0.2)
+        await until(lambda: handlers() == 0)
+        assert service.manager.in_flight_count == 1, "the turn goes on"
+        received = [each for each in service.heard.events if isinstance(each, TaskReceived)]
+        slowly.go_on.set()
+        response = await client.post("/process_task", json=body)
+
+    assert response.json()["result"]["recommendation"] == "At last."
+    assert len(service.backend.asked) == 1
+    assert len(received) == 1, "one task, however often it was passed"
+
+
+async def test_a_caller_that_left_has_not_heard_the_outcome() -> None:
+    async with running_service() as service, listening(service) as (client, _, _):
+        slowly = Slowly()
+        service.backend.answer = slowly
+        body = {"task_description": "What now?", "task_id": "t1", "process_instance_id": "p1"}
+        with pytest.raises(httpx2.ReadTimeout):
+            await client.post("/process_task", json=body, timeout=0.2)
+        slowly.go_on.set()
+        await until(lambda: service.manager.in_flight_count == 0)
+        (thread,) = await service.store.threads(ThreadFilter())
+        (turn,) = await service.store.turns(thread.ref)
+
+    assert turn.answer == "At last."
+    assert not turn.is_reported
 
 
 async def test_a_large_body_is_refused_over_real_http() -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from dadm.domain.errors import BackendRefused, DadmError, StoreError
 from dadm.domain.task import DEFAULT_ENGINE, ServiceTask, refuse_unusable_id
 from dadm.entrypoints.openai_service.bodies import read_json_object
+from dadm.entrypoints.openai_service.leaving_callers import CallerLeft, unless_left
 from dadm.entrypoints.openai_service.messages import (
     ProcessTaskReply,
     ProcessTaskRequest,
@@ -17,6 +18,8 @@ from dadm.entrypoints.openai_service.messages import (
 from dadm.entrypoints.openai_service.parts import ServiceParts
 from dadm.entrypoints.openai_service.problems import problem_of_error
 from dadm.ports.assistant_service import TaskAnswer
+
+CLIENT_CLOSED_REQUEST = 499
 
 LOGGER = logging.getLogger("dadm.openai_service")
 
@@ -46,6 +49,9 @@ def task_routes(parts: ServiceParts) -> APIRouter:
         task = wanted.as_task(task_id=_task_id(wanted, request, parts))
         try:
             answer = await _answered(parts, task, request)
+        except CallerLeft:
+            # Nobody reads this; it is what servers write into their access logs.
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         except DadmError as error:
             problem = problem_of_error(error, task_id=task.task_id)
             return problem.response(instance=request.url.path, scrub=parts.scrub)
@@ -90,7 +96,7 @@ def task_routes(parts: ServiceParts) -> APIRouter:
 async def _answered(parts: ServiceParts, task: ServiceTask, request: Request) -> TaskAnswer:
     """Answer the task; for a plain caller, who hears it now, that is also the report."""
     try:
-        answer = await parts.service.process_task(task)
+        answer = await unless_left(request, parts.service.process_task(task))
     except BackendRefused:
         await _report(parts, task, request)
         raise
