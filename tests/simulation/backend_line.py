@@ -176,6 +176,10 @@ class BackendLine:
         """This one."""
         return self
 
+    async def reachable(self) -> Sequence["BackendLine"]:
+        """Give this one."""
+        return (self,)
+
     async def of(self, identity: BackendIdentity) -> "BackendLine":
         """Give this one."""
         assert identity == IDENTITY

@@ -29,6 +29,8 @@ class TurnLimits:
         losses_seconds: See there.
         is_shortened: Whether a conversation that no longer fits the model's window gives way to
             one with less of the thread; otherwise its tasks are refused.
+        retired_seconds: How long a conversation that is no longer in use stays at its backend, at
+            least as long as a turn may take; 0 to keep them all.
     """
 
     turn_seconds: float = 600.0
@@ -49,3 +51,4 @@ class TurnLimits:
     losses_believed: int = 10
     losses_seconds: float = 600.0
     is_shortened: bool = True
+    retired_seconds: float = 86_400.0

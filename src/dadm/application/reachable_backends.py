@@ -1,8 +1,8 @@
 """ReachableBackends: the backends that this replica reaches, each started when it is first needed."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -22,9 +22,22 @@ class ReachableBackends:
     Used as an async context manager: entering starts the default one, leaving closes all.
     """
 
-    def __init__(self, ways: Mapping[str, Callable[[], OpeningBackend]], *, default: str) -> None:
-        """Reach each kind of backend by its way; `default` is the kind of new threads."""
+    def __init__(
+        self,
+        ways: Mapping[str, Callable[[], OpeningBackend]],
+        *,
+        default: str,
+        keepers: Collection[str] = (),
+    ) -> None:
+        """Reach each kind of backend by its way.
+
+        Args:
+            ways: How each kind is opened.
+            default: The kind of new threads.
+            keepers: The kinds that keep conversations; opening one of them costs next to nothing.
+        """
         self._ways = ways
+        self._keepers = keepers
         self._default = default
         self._started: dict[str, ConversationBackend] = {}
         self._starting = asyncio.Lock()
@@ -52,6 +65,14 @@ class ReachableBackends:
     def default(self) -> ConversationBackend:
         """The backend that new threads are opened at."""
         return self._started[self._default]
+
+    async def reachable(self) -> Sequence[ConversationBackend]:
+        """Give the backends in use, and those that keep conversations if they can be started."""
+        for kind in self._keepers:
+            # One that is not configured is none that conversations could be reached at.
+            with suppress(BackendMisconfigured):
+                await self._start(kind)
+        return tuple(self._started.values())
 
     async def of(self, identity: BackendIdentity) -> ConversationBackend:
         """Give the backend of that identity, starting it if need be.

@@ -15,6 +15,7 @@ from dadm.adapters.failpoints import armed, arming
 from dadm.adapters.script_file import read_script
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.reachable_backends import OpeningBackend, ReachableBackends
+from dadm.application.retired_cleanup import RetiredCleanup
 from dadm.application.world import World
 from dadm.bootstrap.engines import (
     EngineSide,
@@ -184,13 +185,17 @@ BACKENDS: dict[str, Callable[[Settings], OpeningBackend]] = {
 }
 
 
+KEEPERS = ("openai",)
+"""Which of them keep conversations."""
+
+
 def reachable_backends(settings: Settings) -> ReachableBackends:
     """Give the backends that the settings reach; entering starts the one of new threads."""
     ways = {
         kind: arming(settings.failpoint, "backend", partial(way, settings))
         for kind, way in BACKENDS.items()
     }
-    return ReachableBackends(ways, default=settings.chosen_backend)
+    return ReachableBackends(ways, default=settings.chosen_backend, keepers=KEEPERS)
 
 
 def read_assistants(settings: Settings) -> AssistantCatalogue:
@@ -245,6 +250,7 @@ class AssistantSide:
     manager: NameBasedAssistantManager
     catalogue: AssistantCatalogue
     backends: ReachableBackends
+    retired_cleanup: RetiredCleanup
 
 
 def world_of(
@@ -280,7 +286,12 @@ async def open_assistant_side(
     async with reachable_backends(settings) as backends:
         world = world_of(settings, store, backends, catalogue, observer)
         async with NameBasedAssistantManager(world) as manager:
-            yield AssistantSide(manager=manager, catalogue=catalogue, backends=backends)
+            yield AssistantSide(
+                manager=manager,
+                catalogue=catalogue,
+                backends=backends,
+                retired_cleanup=RetiredCleanup(world),
+            )
 
 
 def remote_service(settings: Settings) -> "AbstractAsyncContextManager[AssistantService]":

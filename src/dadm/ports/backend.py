@@ -322,6 +322,13 @@ class ConversationBackends(Protocol):
         """The backend that new threads are opened at."""
         ...
 
+    async def reachable(self) -> Sequence[ConversationBackend]:
+        """Give all that may keep conversations and can be used as things are set, started.
+
+        Starting costs no request. Those that keep nothing are among them only if in use.
+        """
+        ...
+
     async def of(self, identity: BackendIdentity) -> ConversationBackend:
         """Give the backend of that identity, starting it if need be.
 

@@ -234,6 +234,29 @@ class LossesNotBelieved:
     count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationDeleted:
+    """A conversation that was no longer in use was deleted at its backend.
+
+    `unreachable` names what the backend refused to delete of it.
+    """
+
+    backend: str
+    thread_id: str
+    deleted_items: int
+    deleted_responses: int
+    unreachable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionTrouble:
+    """Conversations no longer in use cannot be deleted; told when it begins and when it ends."""
+
+    backend: str
+    reason: str
+    is_over: bool
+
+
 Event: TypeAlias = (
     TaskReceived
     | ThreadCreated
@@ -256,6 +279,8 @@ Event: TypeAlias = (
     | RunStopped
     | ForeignItemsFound
     | LossesNotBelieved
+    | ConversationDeleted
+    | DeletionTrouble
 )
 
 

@@ -23,4 +23,6 @@ def turn_limits(given: TurnSettings) -> TurnLimits:
         losses_believed=given.losses_believed,
         losses_seconds=given.losses_seconds,
         is_shortened=given.when_too_long == "shorten",
+        # Whatever was on its way to a conversation when it was retired must have arrived.
+        retired_seconds=given.retired_seconds and max(given.retired_seconds, given.turn_seconds),
     )

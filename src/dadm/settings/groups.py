@@ -175,6 +175,13 @@ class TurnSettings(Group):
     losses_seconds: float = Field(
         default=600.0, gt=0, description="The time over which lost conversations are counted."
     )
+    retired_seconds: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="How long a conversation that was replaced by another one stays at its "
+        "backend before it is deleted there with all that is in it; never shorter than "
+        "`turn_seconds`. 0 keeps them until their thread is erased.",
+    )
 
 
 class EngineSettings(Group):

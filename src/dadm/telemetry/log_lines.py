@@ -9,6 +9,8 @@ from typing import assert_never
 from dadm.domain.thread import GenerationReason
 from dadm.ports.observer import (
     BackendTrouble,
+    ConversationDeleted,
+    DeletionTrouble,
     EngineTrouble,
     Event,
     ForeignItemsFound,
@@ -60,7 +62,13 @@ def log_lines(event: Event) -> tuple[LogLine, ...]:
     match event:
         case TaskReceived():
             return _received(event)
-        case ThreadCreated() | ThreadReused() | ThreadRebuilt() | ThreadsClosed():
+        case (
+            ThreadCreated()
+            | ThreadReused()
+            | ThreadRebuilt()
+            | ThreadsClosed()
+            | ConversationDeleted()
+        ):
             return (_about_thread(event),)
         case TurnWaiting() | TurnStarted() | ModelShown() | TurnCompleted() | TurnReplayed():
             return (_about_turn(event),)
@@ -74,6 +82,7 @@ def log_lines(event: Event) -> tuple[LogLine, ...]:
             | RunStopped()
             | ForeignItemsFound()
             | LossesNotBelieved()
+            | DeletionTrouble()
         ):
             return (_about_backend(event),)
         case _:
@@ -93,7 +102,11 @@ def _received(event: TaskReceived) -> tuple[LogLine, ...]:
     )
 
 
-def _about_thread(event: ThreadCreated | ThreadReused | ThreadRebuilt | ThreadsClosed) -> LogLine:
+def _about_thread(
+    event: ThreadCreated | ThreadReused | ThreadRebuilt | ThreadsClosed | ConversationDeleted,
+) -> LogLine:
+    if isinstance(event, ConversationDeleted):
+        return _deleted(event)
     where = f" for process {event.process_instance_id}" if event.process_instance_id else ""
     match event:
         case ThreadCreated():
@@ -125,6 +138,17 @@ def _rebuilt(event: ThreadRebuilt, where: str) -> LogLine:
             f"given back{before}{left_out}{WHY_RECREATED[event.reason]}"
         ),
     )
+
+
+def _deleted(event: ConversationDeleted) -> LogLine:
+    text = (
+        f"Deleted conversation {event.thread_id}, which was no longer in use: "
+        f"{event.deleted_items} items, {event.deleted_responses} responses"
+    )
+    if not event.unreachable:
+        return LogLine(action="conversation_deleted", text=text)
+    text += f"; the backend refused to delete {', '.join(event.unreachable)}"
+    return LogLine(action="conversation_deleted", text=text, level=logging.WARNING)
 
 
 def _about_turn(
@@ -211,16 +235,17 @@ def _about_engine(
 
 
 def _about_backend(
-    event: BackendTrouble | TurnDelayed | RunStopped | ForeignItemsFound | LossesNotBelieved,
+    event: BackendTrouble
+    | TurnDelayed
+    | RunStopped
+    | ForeignItemsFound
+    | LossesNotBelieved
+    | DeletionTrouble,
 ) -> LogLine:
     level = logging.WARNING
     match event:
-        case BackendTrouble(is_over=True):
-            text = f"Backend {event.backend} answers again"
-            return LogLine(action="backend_back", text=text)
-        case BackendTrouble():
-            text = f"Backend {event.backend} is left alone for a while: {event.reason}"
-            return LogLine(action="backend_trouble", text=text, level=level)
+        case BackendTrouble() | DeletionTrouble():
+            return _trouble(event)
         case TurnDelayed():
             text = (
                 f"Task {event.task_id} is asked again in {event.pause_seconds:.1f} s: "
@@ -245,5 +270,27 @@ def _about_backend(
                 f"{event.count} others; none is rebuilt until a person has looked"
             )
             return LogLine(action="losses_not_believed", text=text, level=logging.ERROR)
+        case _:
+            assert_never(event)
+
+
+def _trouble(event: BackendTrouble | DeletionTrouble) -> LogLine:
+    level = logging.WARNING
+    match event:
+        case BackendTrouble(is_over=True):
+            text = f"Backend {event.backend} answers again"
+            return LogLine(action="backend_back", text=text)
+        case BackendTrouble():
+            text = f"Backend {event.backend} is left alone for a while: {event.reason}"
+            return LogLine(action="backend_trouble", text=text, level=level)
+        case DeletionTrouble(is_over=True):
+            text = f"Backend {event.backend} deletes conversations again"
+            return LogLine(action="deletion_back", text=text)
+        case DeletionTrouble():
+            text = (
+                f"Backend {event.backend} does not delete conversations that are no longer in "
+                f"use; they wait: {event.reason}"
+            )
+            return LogLine(action="deletion_trouble", text=text, level=level)
         case _:
             assert_never(event)

@@ -18,6 +18,8 @@ from dadm.domain.thread import ThreadState, Usage
 from dadm.domain.turn import TurnState
 from dadm.ports.observer import (
     BackendTrouble,
+    ConversationDeleted,
+    DeletionTrouble,
     EngineTrouble,
     Event,
     ForeignItemsFound,
@@ -69,6 +71,7 @@ class Metrics:
         self._count_threads()
         self._count_engine()
         self._count_backend()
+        self._count_deletions()
         self._show_store()
 
     def _count_turns(self, backend: str) -> None:
@@ -172,6 +175,20 @@ class Metrics:
             registry=self.registry,
         )
 
+    def _count_deletions(self) -> None:
+        self._deleted = Counter(
+            "dadm_conversations_deleted",
+            "Conversations no longer in use that were deleted.",
+            ("backend",),
+            registry=self.registry,
+        )
+        self._deletion_trouble = Gauge(
+            "dadm_deletion_trouble",
+            "1 while conversations no longer in use cannot be deleted.",
+            ("backend",),
+            registry=self.registry,
+        )
+
     def _show_store(self) -> None:
         def gauge(name: str, meaning: str, *labels: str) -> Gauge:
             return Gauge(name, meaning, labels, registry=self.registry)
@@ -205,6 +222,8 @@ class Metrics:
                 | LossesNotBelieved()
             ):
                 self._notify_backend(event)
+            case ConversationDeleted() | DeletionTrouble():
+                self._notify_deletion(event)
             case ModelShown():
                 pass
             case _:
@@ -290,6 +309,15 @@ class Metrics:
                 self._foreign.inc(event.count)
             case LossesNotBelieved():
                 self._not_believed.labels(event.backend).inc()
+            case _:
+                assert_never(event)
+
+    def _notify_deletion(self, event: ConversationDeleted | DeletionTrouble) -> None:
+        match event:
+            case ConversationDeleted():
+                self._deleted.labels(event.backend).inc()
+            case DeletionTrouble():
+                self._deletion_trouble.labels(event.backend).set(0 if event.is_over else 1)
             case _:
                 assert_never(event)
 

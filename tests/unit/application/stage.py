@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -121,6 +121,9 @@ class Backends:
 
     def add(self, backend: ConversationBackend) -> None:
         self.known[backend.identity] = backend
+
+    async def reachable(self) -> Sequence[ConversationBackend]:
+        return tuple(self.known.values())
 
     async def of(self, identity: BackendIdentity) -> ConversationBackend:
         found = self.known.get(identity)

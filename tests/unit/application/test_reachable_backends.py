@@ -73,3 +73,19 @@ async def test_a_kind_of_backend_that_there_is_not_is_named() -> None:
     async with Kept().backends() as backends:
         with pytest.raises(BackendMisconfigured, match="kept at abacus, but there is no backend"):
             await backends.of(BackendIdentity(adapter="abacus"))
+
+
+async def test_those_that_keep_conversations_are_reached_where_they_are_configured() -> None:
+    kept = Kept()
+    ways = {"openai": kept.way(OPENAI), "local": kept.way(LOCAL), "other": not_configured}
+
+    async with ReachableBackends(ways, default="local", keepers=("other", "openai")) as backends:
+        found = await backends.reachable()
+
+        assert {each.identity for each in found} == {LOCAL, OPENAI}
+        assert await backends.reachable() == found
+    assert kept.told.count("open openai") == 1
+
+
+def not_configured() -> AbstractAsyncContextManager[ConversationBackend]:
+    raise BackendMisconfigured

@@ -1,7 +1,7 @@
 """The service over the real manager on the memory store, with a backend that answers by function."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,6 +61,9 @@ class AnsweringBackend(ScriptedBackend):
 @dataclass(frozen=True)
 class OneBackend:
     default: ConversationBackend
+
+    async def reachable(self) -> Sequence[ConversationBackend]:
+        return (self.default,)
 
     async def of(self, identity: BackendIdentity) -> ConversationBackend:
         del identity

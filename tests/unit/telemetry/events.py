@@ -4,6 +4,8 @@ from dadm.domain.thread import GenerationReason, Usage
 from dadm.domain.transcript import Message, Role
 from dadm.ports.observer import (
     BackendTrouble,
+    ConversationDeleted,
+    DeletionTrouble,
     EngineTrouble,
     Event,
     ForeignItemsFound,
@@ -118,4 +120,12 @@ ONE_OF_EACH: tuple[Event, ...] = (
     ),
     ForeignItemsFound(process_instance_id=PROCESS, thread_id=THREAD, count=2),
     LossesNotBelieved(backend="scripted", process_instance_id=PROCESS, thread_id=THREAD, count=10),
+    ConversationDeleted(
+        backend="scripted",
+        thread_id=THREAD,
+        deleted_items=4,
+        deleted_responses=2,
+        unreachable=("resp-4711",),
+    ),
+    DeletionTrouble(backend="scripted", reason="HTTP 503", is_over=False),
 )

@@ -75,7 +75,9 @@ async def serve_alone(settings: Settings) -> None:
     with closing(_listener(settings)) as listener:
         async with open_ground(settings) as ground, _open_side(ground) as side:
             _announce(ground, "OpenAI Service", listener=listener, side=side)
-            await _serve(ground, side, listener, engines=(DEFAULT_ENGINE,))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(side.retired_cleanup.run(ground.stop))
+                group.create_task(_serve(ground, side, listener, engines=(DEFAULT_ENGINE,)))
 
 
 async def run_everything(settings: Settings) -> None:
@@ -93,6 +95,7 @@ async def run_everything(settings: Settings) -> None:
             )
             async with asyncio.TaskGroup() as group:
                 _work(group, ground, engine, side.manager)
+                group.create_task(side.retired_cleanup.run(ground.stop))
                 engines = (DEFAULT_ENGINE, settings.engine_id)
                 group.create_task(_serve(ground, side, listener, engines=engines))
 
@@ -112,6 +115,7 @@ async def work_alone(settings: Settings) -> None:
         _announce(ground, "engine", "orchestrator", side=side)
         async with asyncio.TaskGroup() as group:
             _work(group, ground, engine, side.manager)
+            group.create_task(side.retired_cleanup.run(ground.stop))
             await ground.stop.wait()
             await side.manager.drain(seconds=settings.drain_seconds)
 
