@@ -63,7 +63,7 @@ def read_java_value(data: bytes) -> JsonValue:
     """
     try:
         return _as_json(_Reading(data).value(), 0)
-    except (struct.error, IndexError, UnicodeDecodeError, RecursionError) as error:
+    except (LookupError, UnicodeDecodeError, RecursionError) as error:
         raise NotJsonLike("the bytes end early or are damaged") from error
 
 
@@ -112,7 +112,10 @@ class _Reading:
         return text
 
     def _reference(self) -> Any:
-        return self._handles[self._number(">I") - FIRST_HANDLE]
+        place = self._number(">I") - FIRST_HANDLE
+        if place < 0:
+            raise NotJsonLike("it refers to what is not there")
+        return self._handles[place]
 
     def _object(self) -> _JavaObject:
         of = self._class()

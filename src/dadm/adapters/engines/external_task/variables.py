@@ -75,7 +75,7 @@ def _object(value: Any, form: str) -> JsonValue:
 
 def _bytes_in(value: Any) -> bytes:
     try:
-        return base64.b64decode(value)
+        return base64.b64decode(value, validate=True)
     except (TypeError, ValueError) as error:
         raise Unreadable("its bytes are no base64") from error
 
