@@ -5,11 +5,11 @@ VENV   ?= .venv
 ARGS   ?=
 
 # Seconds that a suite may take before it counts as failed.
-BUDGET_LINT       ?= 60
-BUDGET_TYPES      ?= 180
+BUDGET_LINT       ?= 120
+BUDGET_TYPES      ?= 300
 BUDGET_DOCS       ?= 60
-BUDGET_FAST       ?= 360
-BUDGET_ACCEPTANCE ?= 420
+BUDGET_FAST       ?= 900
+BUDGET_ACCEPTANCE ?= 900
 BUDGET_ENGINES    ?= 600
 
 BIN  := $(VENV)/bin

@@ -8,7 +8,7 @@ from dadm.application.conversing import Conversing
 from dadm.application.failed_attempts import ASKED_AT_MOST, FailedAttempts, Tries
 from dadm.application.held import Held, TurnResult
 from dadm.application.held_endings import HeldEndings
-from dadm.application.recovery import ToBeAsked
+from dadm.application.recovery_case import ToBeAsked
 from dadm.application.submission import prepare_submission
 from dadm.application.turn_news import TurnNews
 from dadm.application.world import World

@@ -8,7 +8,8 @@ from dadm.application.circuit import Circuits
 from dadm.application.conversation_opening import ConversationOpening
 from dadm.application.held import Held, TurnResult
 from dadm.application.held_endings import HeldEndings
-from dadm.application.recovery import Ended, InVain, Recovery, ToBeAsked
+from dadm.application.recovery import Recovery
+from dadm.application.recovery_case import Ended, InVain, ToBeAsked
 from dadm.application.turn_news import TurnNews
 from dadm.application.world import World
 from dadm.domain.errors import (

@@ -1,7 +1,8 @@
 """HeldEndings: the ways in which a held turn is left, and its thread with it."""
 
 from dadm.application.held import Held, TurnResult
-from dadm.application.recovery import Ended, Recovery
+from dadm.application.recovery import Recovery
+from dadm.application.recovery_case import Ended
 from dadm.application.turn_news import TurnNews
 from dadm.application.world import World
 from dadm.domain.errors import BackendRefused, DadmError

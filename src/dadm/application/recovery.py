@@ -1,22 +1,21 @@
 """Recovery: brings an open turn to its end by looking, never by guessing."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from dadm.application.circuit import Circuits
 from dadm.application.conversation_opening import ConversationOpening, Opening
+from dadm.application.recovery_case import Ended, Ending, InVain, RecoveryCase, ToBeAsked
 from dadm.application.refusals import refusal_of
 from dadm.application.turn_news import TurnNews
 from dadm.application.withdrawal import Withdrawal
 from dadm.application.world import World
 from dadm.domain.errors import BackendError, BackendRefused, ConversationLost, OutcomeUnknown
-from dadm.domain.thread import ConversationId, GenerationReason, Thread
+from dadm.domain.thread import GenerationReason, Thread
 from dadm.domain.turn import Refusal, Turn
 from dadm.ports.audit import AuditAction
 from dadm.ports.backend import (
     Answered,
-    ConversationBackend,
     CutShort,
     Finding,
     FoundAnswered,
@@ -33,33 +32,6 @@ LONGEST_POLL_SECONDS = 30.0
 
 NOT_APPLIED = "not_applied"
 """What is noted on an attempt of which nothing was found, where nobody knows what it met."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """The turn has its end; the lease is still held."""
-
-    turn: Turn
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToBeAsked:
-    """Nothing of the turn is in the live conversation, so it is planned again.
-
-    `opening` says how the live conversation changed on the way, None if it did not.
-    """
-
-    opening: Opening | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InVain:
-    """The turn is planned again, and asked as it is it would meet `error`."""
-
-    error: BackendError
-
-
-Ending: TypeAlias = Ended | ToBeAsked | InVain
 
 
 class Recovery:
@@ -115,7 +87,7 @@ class Recovery:
         """
         # Waiting takes one turn's time at most; looking and rebuilding get as much again.
         longest_seconds = 2 * self._limits.turn_seconds
-        at = _At(
+        at = RecoveryCase(
             lease=lease,
             thread=thread,
             found=found,
@@ -133,7 +105,7 @@ class Recovery:
             msg = f"Looking for the turn's answer took more than {longest_seconds:g} seconds."
             raise OutcomeUnknown(msg) from None
 
-    async def _end(self, at: "_At") -> Ending:
+    async def _end(self, at: RecoveryCase) -> Ending:
         live = at.thread.live
         if live is None or not at.backend.keeps_conversations:
             return await self._ask_again(at, "nothing of it was recorded")
@@ -147,7 +119,7 @@ class Recovery:
             opening = await self._reopen(at, GenerationReason.LOST)
             return await self._ask_again(at, "its conversation was lost", opening)
 
-    async def _by_run(self, at: "_At") -> Ending:
+    async def _by_run(self, at: RecoveryCase) -> Ending:
         polls, is_stopped = 0, False
         while True:
             state = await at.backend.retrieve(at.conversation_id, at.found.attempt.response_id)
@@ -170,7 +142,7 @@ class Recovery:
                 case _:
                     assert_never(state)
 
-    async def _stop_or_wait(self, at: "_At", polls: int) -> bool:
+    async def _stop_or_wait(self, at: RecoveryCase, polls: int) -> bool:
         """Stop a run whose task is gone, or that takes too long; else wait. Whether it stopped it."""
         if at.is_withdrawn:
             await self._stop(at, "its task is gone")
@@ -181,7 +153,7 @@ class Recovery:
         await self._clock.sleep(self._poll_seconds(polls))
         return False
 
-    async def _stop(self, at: "_At", reason: str) -> None:
+    async def _stop(self, at: RecoveryCase, reason: str) -> None:
         response_id = at.found.attempt.response_id
         await at.backend.cancel(response_id)
         self._news.stopped(
@@ -192,7 +164,7 @@ class Recovery:
             reason=reason,
         )
 
-    async def _failed(self, at: "_At", failure: RunFailed) -> Ending:
+    async def _failed(self, at: RecoveryCase, failure: RunFailed) -> Ending:
         """End a turn whose run failed: by what it left all the same, else by why it failed."""
         if failure.is_temporary:
             return await self._by_looking(at, is_over=True)
@@ -214,11 +186,11 @@ class Recovery:
             )
         )
 
-    async def _by_looking(self, at: "_At", *, is_over: bool) -> Ending:
+    async def _by_looking(self, at: RecoveryCase, *, is_over: bool) -> Ending:
         """Look behind the last known item; `is_over` if the run is known to have ended."""
         return await self._by_finding(at, await self._look_while_busy(at), is_over=is_over)
 
-    async def _by_finding(self, at: "_At", finding: Finding, *, is_over: bool) -> Ending:
+    async def _by_finding(self, at: RecoveryCase, finding: Finding, *, is_over: bool) -> Ending:
         if finding.foreign_items:
             await self._note_foreign(at, finding.foreign_items)
         match finding:
@@ -236,7 +208,7 @@ class Recovery:
             case _:
                 assert_never(finding)
 
-    async def _look_while_busy(self, at: "_At") -> Finding:
+    async def _look_while_busy(self, at: RecoveryCase) -> Finding:
         """Look once, or until the answer is there while another run holds the conversation.
 
         That run may be ours. Patience is only about cost here: what comes later is fenced off.
@@ -255,7 +227,7 @@ class Recovery:
             polls += 1
             await self._clock.sleep(self._poll_seconds(polls))
 
-    async def _note_foreign(self, at: "_At", count: int) -> None:
+    async def _note_foreign(self, at: RecoveryCase, count: int) -> None:
         self._news.foreign(at.process_instance_id, at.conversation_id, count)
         await self._store.note(
             at.thread.ref,
@@ -264,7 +236,7 @@ class Recovery:
             detail=f"{count} messages of others in {at.conversation_id}",
         )
 
-    async def _was_asked_before(self, at: "_At") -> bool:
+    async def _was_asked_before(self, at: RecoveryCase) -> bool:
         """Whether an earlier turn of the thread asked the same words."""
         prompt, after = at.found.turn.prompt.strip(), 0
         while exchanges := await self._store.exchanges(at.thread.ref, after_sequence=after):
@@ -273,7 +245,7 @@ class Recovery:
             after = exchanges[-1].sequence
         return False
 
-    async def _fence(self, at: "_At", why: str) -> Ending:
+    async def _fence(self, at: RecoveryCase, why: str) -> Ending:
         """Go on in a new conversation, so that whatever arrives late lands where nobody reads.
 
         Raises:
@@ -299,7 +271,7 @@ class Recovery:
         settlement = RefusalSettlement(refusal=refusal_of(cut), usage=cut.usage)
         return Ended(turn=await self._store.settle(lease, turn.ref, settlement, keep_lease=True))
 
-    async def _settle(self, at: "_At", answered: Answered) -> Ended:
+    async def _settle(self, at: RecoveryCase, answered: Answered) -> Ended:
         settlement = AnswerSettlement(
             answer=answered.text,
             usage=answered.usage,
@@ -309,12 +281,14 @@ class Recovery:
         turn = await self._store.settle(at.lease, at.found.turn.ref, settlement, keep_lease=True)
         return Ended(turn=turn)
 
-    async def _reopen(self, at: "_At", reason: GenerationReason) -> Opening:
+    async def _reopen(self, at: RecoveryCase, reason: GenerationReason) -> Opening:
         return await self._opening.open(
             at.lease, at.thread, reason=reason, process_instance_id=at.process_instance_id
         )
 
-    async def _ask_again(self, at: "_At", why: str, opening: Opening | None = None) -> ToBeAsked:
+    async def _ask_again(
+        self, at: RecoveryCase, why: str, opening: Opening | None = None
+    ) -> ToBeAsked:
         said = f"{at.cause.message} " if at.cause else ""
         await self._store.replan(
             at.lease,
@@ -325,33 +299,9 @@ class Recovery:
         )
         return ToBeAsked(opening=opening)
 
-    def _waited(self, at: "_At") -> float:
+    def _waited(self, at: RecoveryCase) -> float:
         return self._clock.monotonic() - at.begun_at
 
     def _poll_seconds(self, polls: int) -> float:
         """Give the wait before a run is asked about again: longer each time."""
         return min(LONGEST_POLL_SECONDS, self._limits.busy_poll_seconds * 2.0 ** min(polls - 1, 8))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _At:
-    """What one recovery is about, and when by the monotonic clock it began."""
-
-    lease: Lease
-    thread: Thread
-    found: OpenTurn
-    backend: ConversationBackend
-    process_instance_id: str
-    is_busy: bool
-    withdrawal: Withdrawal | None
-    cause: BackendError | None
-    begun_at: float
-
-    @property
-    def is_withdrawn(self) -> bool:
-        return self.withdrawal is not None and self.withdrawal.is_withdrawn
-
-    @property
-    def conversation_id(self) -> ConversationId:
-        live = self.thread.live
-        return live.conversation_id if live else ConversationId("")

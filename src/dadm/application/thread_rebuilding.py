@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dadm.application.conversation_opening import ConversationOpening, Opening
-from dadm.application.recovery import Ending, Recovery, ToBeAsked
+from dadm.application.recovery import Recovery
+from dadm.application.recovery_case import Ending, ToBeAsked
 from dadm.application.thread_holding import ThreadBusy, ThreadHolding
 from dadm.application.world import World
 from dadm.domain.errors import BackendError, ThreadErased, TooManyLost

@@ -31,7 +31,8 @@ from dadm.application.failed_attempts import FailedAttempts
 from dadm.application.held import Held, TurnResult
 from dadm.application.held_endings import HeldEndings
 from dadm.application.lease_keeping import LeaseKeeper
-from dadm.application.recovery import Ended, Recovery, ToBeAsked
+from dadm.application.recovery import Recovery
+from dadm.application.recovery_case import Ended, ToBeAsked
 from dadm.application.submission import Delivery, prepare_submission
 from dadm.application.thread_queue import Place, ThreadQueue
 from dadm.application.withdrawal import Withdrawal

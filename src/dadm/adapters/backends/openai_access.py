@@ -14,7 +14,8 @@ from dadm.adapters.backends.openai_client import (
     shown_address,
     timeouts,
 )
-from dadm.adapters.backends.openai_errors import ErrorTable, says_no_such_address
+from dadm.adapters.backends.openai_errors import ErrorTable
+from dadm.adapters.backends.openai_replies import says_no_such_address
 from dadm.domain.errors import BackendMisconfigured, BackendUnavailable, OutcomeUnknown
 
 KEY_SETTING = "OPENAI_API_KEY"

@@ -12,13 +12,13 @@ import openai
 from dadm.adapters.backends.openai_access import open_access
 from dadm.adapters.backends.openai_client import EventStream, read_object, timeouts
 from dadm.adapters.backends.openai_erasure import Erasure
-from dadm.adapters.backends.openai_errors import (
+from dadm.adapters.backends.openai_items import Json, kept_message, run_state
+from dadm.adapters.backends.openai_pages import ItemPages
+from dadm.adapters.backends.openai_replies import (
     says_already_there,
     says_gone,
     says_gone_or_ended,
 )
-from dadm.adapters.backends.openai_items import Json, kept_message, run_state
-from dadm.adapters.backends.openai_pages import ItemPages
 from dadm.adapters.backends.openai_requests import (
     link_item,
     message_item,

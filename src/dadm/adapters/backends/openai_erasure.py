@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Sequence
 
 import openai
 
-from dadm.adapters.backends.openai_errors import ErrorTable, says_gone_or_not_offered
+from dadm.adapters.backends.openai_errors import ErrorTable
 from dadm.adapters.backends.openai_pages import ItemPages
+from dadm.adapters.backends.openai_replies import says_gone_or_not_offered
 from dadm.domain.errors import BackendRefused, ConversationLost
 from dadm.domain.thread import ConversationId
 from dadm.ports.backend import ErasureReport

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from dadm.adapters.backends.openai_errors import (
+from dadm.adapters.backends.openai_replies import (
     NO_MODEL_CODES,
     QUOTA_CODES,
     TOO_LONG,

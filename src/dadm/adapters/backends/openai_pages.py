@@ -8,8 +8,9 @@ from urllib.parse import quote
 import openai
 
 from dadm.adapters.backends.openai_client import listed
-from dadm.adapters.backends.openai_errors import ErrorTable, says_unknown_item
+from dadm.adapters.backends.openai_errors import ErrorTable
 from dadm.adapters.backends.openai_items import Json, find_exchange, is_question
+from dadm.adapters.backends.openai_replies import says_unknown_item
 from dadm.domain.thread import ConversationId
 from dadm.ports.backend import Finding, FoundAnswered
 

@@ -10,11 +10,12 @@ import openai
 
 from dadm.adapters.backends.openai_access import OpenAIAccess
 from dadm.adapters.backends.openai_client import listed, read_object
-from dadm.adapters.backends.openai_errors import VENDOR_ERRORS, words_of
+from dadm.adapters.backends.openai_errors import VENDOR_ERRORS
 from dadm.adapters.backends.openai_items import Json
 from dadm.adapters.backends.openai_pages import ItemPages, items_path
 from dadm.adapters.backends.openai_probe_terms import NotAnswered, Observed, Pace, Refusal, Reply
 from dadm.adapters.backends.openai_probe_traces import UNDER_WAY, ProbeTraces, first_of
+from dadm.adapters.backends.openai_replies import words_of
 from dadm.domain.errors import BackendUnavailable
 from dadm.domain.thread import ConversationId
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from dadm.adapters.backends.openai_errors import says_unknown_item
 from dadm.adapters.backends.openai_probe_ground import SHORT, ProbeGround, ProbeQuestion
 from dadm.adapters.backends.openai_probe_terms import (
     NotAnswered,
@@ -11,6 +10,7 @@ from dadm.adapters.backends.openai_probe_terms import (
     check_reason,
     yes_or_no,
 )
+from dadm.adapters.backends.openai_replies import says_unknown_item
 from dadm.domain.errors import ConversationLost
 
 COMPACTION = [{"type": "compaction", "compact_threshold": 1000}]

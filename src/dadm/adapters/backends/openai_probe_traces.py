@@ -11,10 +11,11 @@ import openai
 from dadm.adapters.backends.openai_access import OpenAIAccess
 from dadm.adapters.backends.openai_client import read_object
 from dadm.adapters.backends.openai_erasure import Erasure
-from dadm.adapters.backends.openai_errors import VENDOR_ERRORS, says_gone
+from dadm.adapters.backends.openai_errors import VENDOR_ERRORS
 from dadm.adapters.backends.openai_items import Json
 from dadm.adapters.backends.openai_pages import ItemPages
 from dadm.adapters.backends.openai_probe_terms import NotAnswered
+from dadm.adapters.backends.openai_replies import says_gone
 from dadm.domain.errors import BackendError, OutcomeUnknown
 from dadm.domain.thread import ConversationId
 
