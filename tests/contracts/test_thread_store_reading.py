@@ -270,6 +270,28 @@ async def test_turns_are_found_by_their_states_newest_first(given: StoreUnderTes
     assert await store.turns_in({TurnState.SUBMITTED}) == (submitted,)
 
 
+async def test_open_turns_of_closed_threads_are_found_the_first_first(
+    given: StoreUnderTest,
+) -> None:
+    keys = [thread_key(scope=scope) for scope in ("p1", "p2", "p3", "p4")]
+    for key in keys:
+        await given.ready(key)
+    taken = [await given.submit(f"t{number}", key=key) for number, key in enumerate(keys)]
+    one, two, three, _ = taken
+    await given.store.set_aside(one.lease, one.turn.ref, error_code="x", error_message="y")
+    await given.store.settle(three.lease, three.turn.ref, refusal())
+    assert await given.store.open_turns_of_closed() == ()
+
+    for scope in ("p3", "p2", "p1"):
+        await given.store.close_scope(engine="embedded", tenant="", scope=scope)
+
+    found = await given.store.open_turns_of_closed()
+    assert [turn.ref for turn in found] == [one.turn.ref, two.turn.ref]
+    assert [turn.state for turn in found] == [TurnState.UNKNOWN, TurnState.SUBMITTED]
+    assert found[1] == two.turn
+    assert await given.store.open_turns_of_closed(limit=1) == found[:1]
+
+
 async def test_a_store_says_what_may_undo_its_commits(given: StoreUnderTest) -> None:
     doubts = await given.store.doubts()
 

@@ -393,6 +393,7 @@ class StoresCompared(RuleBasedStateMachine):
         self.both(lambda store, _: store.retired([HERE], retired_seconds=AT_ONCE))
         self.both(lambda store, _: store.retired([HERE], retired_seconds=LONG))
         self.both(lambda store, _: store.count_lost(HERE, within_seconds=LONG))
+        self.both(lambda store, _: store.open_turns_of_closed())
         for thread in self.threads:
             self.compare_thread(thread)
         for turn in self.turns:

@@ -99,7 +99,7 @@ class TurnResolving:
         """
         known = await self._turn(turn)
         return await self._holding.hold(
-            known.thread, lambda granted: self._resolve(granted, turn, decision)
+            known.thread, lambda granted: self.resolve_held(granted, turn, decision)
         )
 
     async def _turn(self, ref: TurnRef) -> Turn:
@@ -109,9 +109,10 @@ class TurnResolving:
             raise UnknownThread(msg)
         return turn
 
-    async def _resolve(
+    async def resolve_held(
         self, granted: ThreadGranted, ref: TurnRef, decision: Decision
     ) -> Resolved | NotResolved:
+        """Bring a turn of a thread that is held to where it is wanted; raises as `resolve` does."""
         if granted.thread.state is ThreadState.ERASING:
             msg = "The turn's thread is being erased, and its turns with it."
             raise ThreadErased(msg)

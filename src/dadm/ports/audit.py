@@ -21,7 +21,7 @@ class AuditAction(StrEnum):
     """An open turn was proven not applied and went back to planned."""
     REFUSED = "refused"
     ABANDONED = "abandoned"
-    """A person ended the turn without an answer."""
+    """The turn was ended without an answer: by a person, or since nobody waits for one."""
     RESOLVED = "resolved"
     """A person answered the turn in the backend's place, or had it asked again."""
     REBUILT = "rebuilt"

@@ -259,6 +259,13 @@ class ThreadDirectory(Protocol):
         """
         ...
 
+    async def open_turns_of_closed(self, *, limit: int = 100) -> Sequence[Turn]:
+        """Give turns that are open though their thread is closed, those that were made first first.
+
+        No task of theirs can take the thread any more.
+        """
+        ...
+
     async def turns(
         self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100
     ) -> Sequence[Turn]:

@@ -57,6 +57,15 @@ class MemoryDirectory:
         )
         return tuple(islice(found, limit))
 
+    async def open_turns_of_closed(self, *, limit: int = 100) -> Sequence[Turn]:
+        closed = (
+            record.open_record()
+            for record in self._records.threads.values()
+            if record.state is ThreadState.CLOSED
+        )
+        found = (record.turn for record in closed if record is not None)
+        return tuple(sorted(found, key=lambda turn: turn.ref)[:limit])
+
     async def turns(
         self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100
     ) -> Sequence[Turn]:

@@ -27,6 +27,10 @@ ASKED = f"""SELECT {TURN} FROM {TURNS}
 IN_STATES = f"""SELECT {TURN} FROM {TURNS}
     WHERE u.state = ANY ($1::text[]) AND ($2::bigint IS NULL OR u.thread = $2)
     ORDER BY u.id DESC LIMIT $3"""  # noqa: S608
+OPEN_OF_CLOSED = f"""SELECT {TURN} FROM {TURNS}
+    WHERE u.state IN ('submitted', 'unknown')
+      AND EXISTS (SELECT FROM threads t WHERE t.id = u.thread AND t.state = 'closed')
+    ORDER BY u.id LIMIT $1"""  # noqa: S608
 ATTEMPTS = f"SELECT {ATTEMPT} FROM {ATTEMPTS} WHERE k.turn = $1 ORDER BY k.number"  # noqa: S608
 EXCHANGE = """SELECT u.sequence, p.prompt, a.text FROM turns u
     JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
@@ -94,6 +98,9 @@ class PostgresDirectory:
     ) -> Sequence[Turn]:
         rows = await self._database.rows(IN_STATES, sorted(states), thread, limit)
         return tuple(map(ROWS.turn, rows))
+
+    async def open_turns_of_closed(self, *, limit: int = 100) -> Sequence[Turn]:
+        return tuple(map(ROWS.turn, await self._database.rows(OPEN_OF_CLOSED, limit)))
 
     async def turns(
         self, thread: ThreadRef, *, after_sequence: int = 0, limit: int = 100

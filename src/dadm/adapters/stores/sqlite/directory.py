@@ -27,6 +27,9 @@ IN_STATES = (
     SELECT_TURN
     + " WHERE u.state IN ({}) AND u.thread = coalesce(?, u.thread) ORDER BY u.id DESC LIMIT ?"
 )
+OPEN_OF_CLOSED = f"""{SELECT_TURN} WHERE u.state IN ('submitted', 'unknown')
+    AND EXISTS (SELECT 1 FROM threads t WHERE t.id = u.thread AND t.state = 'closed')
+    ORDER BY u.id LIMIT ?"""  # noqa: S608
 SELECT_EXCHANGE = """SELECT u.sequence, p.prompt, a.text FROM turns u
     JOIN attempts p ON p.turn = u.id AND p.number = u.attempts
     JOIN answers a ON a.turn = u.id
@@ -65,6 +68,11 @@ class SqliteDirectory:
         values = (*sorted(states), thread, limit)
         return await self._database.read(
             lambda connection: tuple(map(ROWS.turn, connection.execute(query, values)))
+        )
+
+    async def open_turns_of_closed(self, *, limit: int = 100) -> Sequence[Turn]:
+        return await self._database.read(
+            lambda connection: tuple(map(ROWS.turn, connection.execute(OPEN_OF_CLOSED, (limit,))))
         )
 
     async def turns(
