@@ -1,6 +1,7 @@
 """ThreadErasing: deletes a thread here and at its backends, and leaves a receipt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -8,7 +9,14 @@ from typing import TypeAlias
 from dadm.application.thread_holding import ThreadBusy, ThreadHolding
 from dadm.application.world import World
 from dadm.domain.errors import BackendError, ThreadErased
-from dadm.domain.thread import Generation, GenerationReason, GenerationState, Thread, ThreadRef
+from dadm.domain.thread import (
+    ConversationId,
+    Generation,
+    GenerationReason,
+    GenerationState,
+    Thread,
+    ThreadRef,
+)
 from dadm.ports.audit import AuditAction
 from dadm.ports.erasures import ErasureReceipt
 from dadm.ports.store_values import AbandonSettlement, OpenTurn, ThreadGranted
@@ -23,9 +31,13 @@ LEAVING = frozenset({AuditAction.FENCED, AuditAction.ABANDONED, AuditAction.RESO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """Nothing of the thread is left but what the receipt names."""
+    """Nothing of the thread is left but what the receipt names.
+
+    `late` are conversations that became known after the receipt was written, deleted just now.
+    """
 
     receipt: ErasureReceipt
+    late: tuple[ConversationId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +77,8 @@ class ThreadErasing:
     ) -> Erasing | ThreadBusy:
         """Erase the thread, or go on with it; `on_deleted` is told of each conversation.
 
-        A thread that was erased before gives its receipt again.
+        A thread that was erased before gives its receipt again, after what became known of it
+        since is deleted too.
 
         Raises:
             UnknownThread: There is no such thread.
@@ -79,7 +92,24 @@ class ThreadErasing:
             receipt = await self._store.receipt(thread)
             if receipt is None:
                 raise
-            return Erased(receipt=receipt)
+            return await self._erase_late(thread, receipt, on_deleted)
+
+    async def _erase_late(
+        self,
+        thread: ThreadRef,
+        receipt: ErasureReceipt,
+        on_deleted: Callable[[Generation], None],
+    ) -> Erasing:
+        """Delete what was opened for the thread by a holder that did not know it was erased."""
+        late = await self._left(thread)
+        if late and await self._are_kept(late):
+            until = max(each.created_at for each in late) + self._longest_turn
+            if until > await self._store.now():
+                return Postponed(until=until)
+        reasons = [reason for each in late if (reason := await self._delete(each, (), on_deleted))]
+        if reasons:
+            return Unfinished(reasons=tuple(reasons))
+        return Erased(receipt=receipt, late=tuple(each.conversation_id for each in late))
 
     async def _erase(
         self, granted: ThreadGranted, on_deleted: Callable[[Generation], None]
@@ -93,17 +123,36 @@ class ThreadErasing:
             until = await self._last_left_behind(thread, left)
             if until is not None and until > await self._store.now():
                 return Postponed(until=until)
-        while left:
-            reasons = [
-                reason
-                for generation in left
-                if (reason := await self._delete(thread, generation, on_deleted))
-            ]
+        deleted: dict[int, set[str]] = {}
+        while reached := await self._to_delete(thread.ref, deleted):
+            reasons = []
+            for generation, names in reached:
+                if reason := await self._delete(generation, names, on_deleted):
+                    reasons.append(reason)
+                else:
+                    deleted.setdefault(generation.number, set()).update(names)
             if reasons:
                 return Unfinished(reasons=tuple(reasons))
-            # One that was being opened when its holder died may have been recorded meanwhile.
-            left = await self._left(thread.ref)
         return Erased(receipt=await self._store.finish_erasure(lease))
+
+    async def _to_delete(
+        self, thread: ThreadRef, deleted: Mapping[int, AbstractSet[str]]
+    ) -> list[tuple[Generation, Sequence[str]]]:
+        """Give what is left to delete, each conversation with its runs.
+
+        One that was being opened when its holder died may have been recorded meanwhile, and so
+        may the name of a run.
+        """
+        generations = await self._store.generations(thread)
+        names = await self._store.response_ids(thread)
+        found: list[tuple[Generation, Sequence[str]]] = []
+        for each in generations:
+            known = deleted.get(each.number, frozenset())
+            new = [name for name in names.get(each.number, ()) if name not in known]
+            is_late = each.number in deleted and new
+            if each.state is not GenerationState.ERASED or is_late:
+                found.append((each, new))
+        return found
 
     async def _end(self, granted: ThreadGranted, open_turn: OpenTurn) -> None:
         """Stop the run and abandon the turn; what may still arrive is never read."""
@@ -161,20 +210,24 @@ class ThreadErasing:
             if len(page) < PAGE:
                 break
             after = page[-1].position
-        return max(times) + timedelta(seconds=self._limits.turn_seconds) if times else None
+        return max(times) + self._longest_turn if times else None
+
+    @property
+    def _longest_turn(self) -> timedelta:
+        return timedelta(seconds=self._limits.turn_seconds)
 
     async def _delete(
-        self, thread: Thread, generation: Generation, on_deleted: Callable[[Generation], None]
+        self,
+        generation: Generation,
+        names: Sequence[str],
+        on_deleted: Callable[[Generation], None],
     ) -> str:
-        """Delete one conversation with its runs; say why it was not, `""` if it was."""
-        names = await self._store.response_ids(thread.ref)
+        """Delete one conversation with the named runs; say why it was not, `""` if it was."""
         try:
             backend = await self._backends.of(generation.identity)
-            report = await backend.erase(
-                generation.conversation_id, response_ids=names.get(generation.number, ())
-            )
+            report = await backend.erase(generation.conversation_id, response_ids=names)
         except BackendError as error:
             return f"{generation.conversation_id}: {error.message}"
-        await self._store.note_erased(thread.ref, generation.number, report)
+        await self._store.note_erased(generation.thread, generation.number, report)
         on_deleted(generation)
         return ""

@@ -249,6 +249,67 @@ async def test_a_conversation_that_becomes_known_meanwhile_is_deleted_too(keepin
     await assert_nothing_left(keeping)
 
 
+async def known_late(stage: Stage) -> None:
+    """Have a conversation recorded by a holder that did not know that the thread is erased."""
+    await stage.store.note_conversation(
+        REF,
+        identity=stage.backend.identity,
+        conversation_id=await stage.backend.open(labels={}),
+        reason=GenerationReason.LOST,
+        opened_from=0,
+        opened_to=0,
+    )
+
+
+async def test_what_becomes_known_after_the_erasure_is_deleted_when_it_is_erased_again(
+    keeping: Stage,
+) -> None:
+    await two_generations(keeping)
+    first = await erase(keeping)
+    assert isinstance(first, Erased)
+    await known_late(keeping)
+    await known_late(keeping)
+    late = keeping.backend.conversation_ids
+
+    early = await erase(keeping)
+    assert isinstance(early, Postponed), "something may be under way to them"
+    assert len(keeping.backend.conversation_ids) == 2
+    await asyncio.sleep(LIMITS.turn_seconds)
+    keeping.backend.fail("erase", BackendUnavailable("Not now."))
+    unfinished = await erase(keeping)
+    assert isinstance(unfinished, Unfinished)
+    again = await erase(keeping)
+
+    assert again == Erased(receipt=first.receipt, late=late[:1])
+    await assert_nothing_left(keeping)
+    assert await erase(keeping) == first
+
+
+async def test_the_name_of_a_run_that_becomes_known_meanwhile_is_deleted_too(
+    keeping: Stage,
+) -> None:
+    replica = await two_generations(keeping)
+    kept = keeping.backend._conversations
+    run = kept.start(await keeping.backend.open(labels={}), "left behind")
+    kept.lose(run.conversation_id)
+    nameless = await keeping.turn(make_task("t3"))
+    (attempt,) = await keeping.store.attempts(nameless.ref)
+    keeping.store._records.turns[nameless.ref].attempts[0] = replace(attempt, response_id="")
+    kept._runs.pop(attempt.response_id)
+    arrived, let_go = replica.store.hold_next("note_erased")
+    erasing = keeping.begin(ThreadCare(replica.world).erasing.erase(REF))
+    await arrived.wait()
+    arrived, let_go_second = replica.store.hold_next("note_erased")
+    let_go.set()
+    await arrived.wait()
+    await keeping.store.note_response(attempt.ref, run.response_id)
+    let_go_second.set()
+
+    assert isinstance(await erasing, Erased)
+
+    await assert_nothing_left(keeping)
+
+
 async def test_a_thread_that_was_not_erased_after_all_goes_on_without_what_was_abandoned(
     keeping: Stage,
 ) -> None:

@@ -15,6 +15,7 @@ from dadm.adapters.backends.scripted import ScriptedBackend
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.domain.errors import BackendUnavailable, OutcomeUnknown
 from dadm.domain.task import ServiceTask
+from dadm.domain.thread import GenerationReason
 from dadm.domain.transcript import Message, Role
 from dadm.domain.turn import TurnState
 from dadm.ports.store import ThreadStore
@@ -327,12 +328,45 @@ def test_an_erased_thread_leaves_a_receipt(dadm: Dadm, backend: ScriptedBackend)
         "deleted_responses": 2,
         "unnamed_responses": 0,
         "unreachable": [],
+        "late_conversations": [],
     }
     assert backend.conversation_ids == ()
     assert read(dadm("threads", "audit", thread, "--json"))["audit"][-1]["action"] == "erased"
     for command in ("show", "verify", "rebuild"):
         assert dadm("threads", command, thread).code == 4
     assert asked("t1") != thread
+
+
+def test_erasing_again_says_what_became_known_since_and_was_deleted(
+    dadm: Dadm, backend: ScriptedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = asked("t1")
+    dadm("threads", "erase", thread, "--yes")
+
+    async def open_late(_: NameBasedAssistantManager, store: ThreadStore) -> str:
+        found = await store.find_thread(thread)
+        assert found is not None
+        late = await store.note_conversation(
+            found.ref,
+            identity=backend.identity,
+            conversation_id=await backend.open(labels={}),
+            reason=GenerationReason.LOST,
+            opened_from=0,
+            opened_to=0,
+        )
+        return late.conversation_id
+
+    late = with_manager(open_late)
+    early = dadm("threads", "erase", thread)
+    monkeypatch.setenv("DADM_TURNS__TURN_SECONDS", "0.001")
+    again = dadm("threads", "erase", thread)
+
+    assert early.code == 4
+    assert "may still be under way" in early.err
+    assert again.err == f"Deleted conversation {late}.\n"
+    assert f"\nBecame known after that, and deleted now: {late}.\n" in again.out
+    assert backend.conversation_ids == ()
+    assert late not in dadm("threads", "erase", thread).out
 
 
 def test_a_backend_that_does_not_answer_leaves_the_thread_to_be_erased_later(

@@ -21,6 +21,8 @@ from dadm.entrypoints.cli.output import counted, print_facts, print_json, shown
 from dadm.entrypoints.cli.running import Opened, with_database
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dadm.application.thread_erasing import Erasing
     from dadm.application.thread_holding import ThreadBusy
     from dadm.domain.thread import Generation, Thread
@@ -45,7 +47,7 @@ def erase_thread(
     An open turn is stopped and abandoned. Where a request was left behind that may still be under
     way, deleting begins one turn limit later, when the command is given again. The same where a
     backend does not answer: the thread takes no more turns, and erasing goes on with the next try.
-    An erased thread gives its receipt again.
+    An erased thread gives its receipt again; what became known of it since is deleted first.
     """
     from dadm.application.thread_erasing import Erased, Postponed, Unfinished
     from dadm.application.thread_holding import ThreadBusy
@@ -59,8 +61,8 @@ def erase_thread(
 
     done = with_thread_care(erase, database=database, wait=wait)
     match done:
-        case Erased(receipt=receipt):
-            _print_receipt(thread_id, receipt, as_json=as_json)
+        case Erased(receipt=receipt, late=late):
+            _print_receipt(thread_id, receipt, late, as_json=as_json)
         case Postponed(until=until):
             refuse(
                 "A request that was left behind may still be under way, so nothing is deleted "
@@ -108,9 +110,11 @@ def _tell_deleted(generation: "Generation") -> None:
     print(f"Deleted conversation {generation.conversation_id}.", file=sys.stderr)
 
 
-def _print_receipt(thread_id: str, receipt: "ErasureReceipt", *, as_json: bool) -> None:
+def _print_receipt(
+    thread_id: str, receipt: "ErasureReceipt", late: "Sequence[str]", *, as_json: bool
+) -> None:
     if as_json:
-        print_json(_receipt_json(thread_id, receipt))
+        print_json(_receipt_json(thread_id, receipt) | {"late_conversations": list(late)})
         return
     print_facts(
         [
@@ -125,6 +129,8 @@ def _print_receipt(thread_id: str, receipt: "ErasureReceipt", *, as_json: bool) 
             ("refused by the backend", receipt.unreachable),
         ]
     )
+    if late:
+        print(f"Became known after that, and deleted now: {', '.join(late)}.")
     if receipt.unnamed_responses:
         print(
             "Responses whose id was never learned are kept for the provider's own term "
