@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dadm.domain.errors import BackendUnavailable, DadmError
+from dadm.domain.errors import DadmError, ServiceUnavailable
 from dadm.entrypoints.cli.failures import UNUSABLE, exit_code_of
 from dadm.entrypoints.cli.options import AsJson, Assistants, Backend, Database, settings_with
 from dadm.entrypoints.cli.output import print_json, print_table, shown_text
@@ -162,7 +162,7 @@ async def _service(settings: "Settings") -> str:
     async with remote_service(settings) as service:
         try:
             await service.knows_assistant("")
-        except BackendUnavailable as error:
+        except ServiceUnavailable as error:
             msg = f"{error.message} Start `dadm serve` there, or mend DADM_SERVICE_URL."
-            raise BackendUnavailable(msg) from error
+            raise ServiceUnavailable(msg) from error
     return f"{settings.service_url} answers."
