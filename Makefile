@@ -58,7 +58,9 @@ test-postgres: $(VENV)/.dev ## the tests that need PostgreSQL; without one they 
 engines: $(VENV)/.dev ## fetch the process engines that tests run on (needs Maven, and Java 17 or newer)
 	@$(BIN)/python -m tests.engines
 
-operaton camunda7: engines ## start a process engine to try things with, at PORT=8080, in memory, for half an hour at most
+operaton: engines ## start an Operaton to try things with, at PORT=8080, in memory, for half an hour; camunda7 likewise
+camunda7: engines
+operaton camunda7:
 	@$(BIN)/python -m tests.engines $@ $(or $(PORT),8080)
 
 test-engines: $(VENV)/.dev ## the tests on real process engines; where these are missing they are skipped, in CI they fail

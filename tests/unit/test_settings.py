@@ -29,6 +29,28 @@ def test_everything_has_a_default_that_works() -> None:
     assert settings.api_tokens == ()
 
 
+def test_the_engine_is_called_after_what_it_is_until_it_gets_a_name() -> None:
+    elsewhere = "http://engine.test:8080/engine-rest/"
+
+    assert load_settings().engine_id == "embedded"
+    assert load_settings(engine_url=elsewhere).engine_id == "camunda7"
+    assert load_settings(engine_url=elsewhere, engine={"id": "mine"}).engine_id == "mine"
+    assert load_settings(engine_url=elsewhere).engine_url == elsewhere.rstrip("/")
+
+
+def test_topics_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DADM_ENGINE__TOPICS", " Frame, Recommend ,")
+
+    assert load_settings().engine.topics == ("Frame", "Recommend")
+
+
+def test_what_lets_into_the_engine_is_a_secret() -> None:
+    settings = load_settings(engine={"user": "kermit", "password": "piggy-pw", "token": "tok-123"})
+
+    assert {"piggy-pw", "tok-123"} <= set(settings.secrets)
+    assert shown(settings)["DADM_ENGINE__PASSWORD"] == "********"
+
+
 def test_variables_are_read_and_groups_are_nested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DADM_PORT", "5001")
     monkeypatch.setenv("DADM_TURNS__TURN_SECONDS", "12.5")
