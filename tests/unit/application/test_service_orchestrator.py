@@ -536,6 +536,17 @@ async def test_topics_come_from_the_models_and_are_read_again_after_a_while(work
     await running
 
 
+async def test_a_topic_without_a_process_is_taken_from_any(work: Work) -> None:
+    work.offer(make_leased_task("t1", process_definition_key="", topic="by hand"))
+    running = work.run()
+    await asyncio.sleep(1)
+
+    assert work.subscribed == [("by hand", ())]
+    assert work.reported == ["t1"]
+    work.stop.set()
+    await running
+
+
 async def test_engine_without_ai_tasks_is_asked_for_models_now_and_then(work: Work) -> None:
     running = work.run()
     await asyncio.sleep(20)

@@ -1,6 +1,5 @@
 """A wire with a scripted engine at its far end: what the adapter sent, and what it is answered."""
 
-import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ import httpx2
 from dadm.adapters.engines.external_task import ExternalTaskEngine
 from dadm.ports.engine import LeasedTask
 from tests.builders import make_leased_task
+from tests.clocks import Numbers
 
 ADDRESS = "http://engine.test/engine-rest"
 DONE = httpx2.Response(204)
@@ -32,17 +32,6 @@ class StandingClock:
 
     async def sleep(self, seconds: float) -> None:
         self.seconds += seconds
-
-
-class CountedIdentifiers:
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-
-    def new_id(self, prefix: str) -> str:
-        return f"{prefix}_{next(self._numbers)}"
-
-    def fraction(self) -> float:
-        return 0.5
 
 
 class Wire:
@@ -79,7 +68,7 @@ class Wire:
 async def engine_over(wire: Wire, **settings: Any) -> AsyncIterator[ExternalTaskEngine]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(wire)) as client:
         yield ExternalTaskEngine(
-            ADDRESS, wire.clock, CountedIdentifiers(), client=client, **settings
+            ADDRESS, wire.clock, Numbers(), client=client, **settings
         )
 
 
