@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from dadm.application.held import Held
+from dadm.application.run_stopping import RunStopping
 from dadm.application.turn_news import TurnNews
 from dadm.application.world import World
-from dadm.domain.errors import OutcomeUnknown, StoreUnavailable
+from dadm.domain.errors import BackendError, OutcomeUnknown, StoreError, StoreUnavailable
 from dadm.domain.transcript import Window
-from dadm.ports.audit import AuditAction
 from dadm.ports.backend import (
     Answered,
     AnswerPart,
@@ -37,6 +37,7 @@ class Conversing:
         self._store = world.store
         self._backend = backend
         self._news = TurnNews(world.observer, world.clock)
+        self._stopping = RunStopping(world)
 
     async def run(self) -> Answered | CutShort:
         """Ask, and record the run's name on the way.
@@ -58,6 +59,10 @@ class Conversing:
             withdrawal.stops(stop)
             try:
                 return await self._ask()
+            except BackendError:
+                with suppress(StoreError):
+                    await self._stopping.learn(withdrawal, self.held.turn, self.held.attempt)
+                raise
             finally:
                 # Whoever withdraws the task between two attempts finds no run to stop.
                 withdrawal.stops(None)
@@ -117,6 +122,4 @@ class Conversing:
             response_id,
             reason="its task is gone",
         )
-        await self._store.note(
-            held.thread.ref, held.turn.ref, AuditAction.CANCELLED, detail=f"run {response_id}"
-        )
+        await self._stopping.note(held.turn, response_id)

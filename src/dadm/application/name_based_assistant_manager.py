@@ -9,6 +9,7 @@ from typing import Self
 from dadm.application.held import TurnResult
 from dadm.application.lease_keeping import LeaseKeeper
 from dadm.application.refusals import error_of
+from dadm.application.run_stopping import RunStopping
 from dadm.application.turn_taking import TurnTaking
 from dadm.application.withdrawal import Withdrawal
 from dadm.application.world import World
@@ -46,6 +47,7 @@ class NameBasedAssistantManager:
         self._world = world = world.with_confirmed_store()
         self._turns = TurnTaking(world)
         self._opening = self._turns.opening
+        self._stopping = RunStopping(world)
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
         self._running: dict[_Delivered, asyncio.Task[TurnResult | Exception]] = {}
         self._withdrawals: dict[_Delivered, Withdrawal] = {}
@@ -164,9 +166,12 @@ class NameBasedAssistantManager:
 
     async def withdraw_task(self, task: ServiceTask) -> None:
         """Stop what is under way for a task that is gone; see AssistantService."""
-        for delivered, withdrawal in list(self._withdrawals.items()):
-            if delivered.turn == task.turn_key:
-                await withdrawal.withdraw()
+        here = [each for key, each in self._withdrawals.items() if key.turn == task.turn_key]
+        is_stopped_here = any(withdrawal.has_run for withdrawal in here)
+        for withdrawal in here:
+            await withdrawal.withdraw()
+        if not is_stopped_here:
+            await self._stopping.stop_elsewhere(task)
 
     async def outcome_reported(self, task: ServiceTask) -> None:
         """Record that the engine has the outcome of this task's settled turn."""

@@ -33,6 +33,7 @@ from dadm.application.held_endings import HeldEndings
 from dadm.application.lease_keeping import LeaseKeeper
 from dadm.application.recovery import Recovery
 from dadm.application.recovery_case import Ended, ToBeAsked
+from dadm.application.run_stopping import RunStopping
 from dadm.application.submission import Delivery, prepare_submission
 from dadm.application.thread_queue import Place, ThreadQueue
 from dadm.application.withdrawal import Withdrawal
@@ -65,6 +66,7 @@ class TurnTaking:
         self._store = world.store
         self._queue = ThreadQueue(world.store, world.clock, world.limits)
         self._permits = asyncio.Semaphore(world.limits.concurrent_turns)
+        self._stopping = RunStopping(world)
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
         self._circuits = Circuits(world.clock, world.observer, world.limits)
         self._opening = ConversationOpening(world, self._circuits)
@@ -265,6 +267,8 @@ class TurnTaking:
             opening = ending.opening if isinstance(ending, ToBeAsked) else None
             opening = opening or REUSED
             if is_own:
+                await self._stopping.learn(delivery.withdrawal, open_turn.turn, open_turn.attempt)
+                delivery.withdrawal.refuse_if_withdrawn()
                 return opening
             await self._store.release(claim.lease)
             return _GivenWay(opening=opening)

@@ -23,17 +23,26 @@ class Withdrawal:
         """Whether the task is gone."""
         return self._is_withdrawn
 
+    @property
+    def has_run(self) -> bool:
+        """Whether the delivery waits for a run right now, and knows how to stop it."""
+        return self._stop is not None
+
     async def withdraw(self) -> None:
         """Note that the task is gone; stop its run, if there is one.
 
         Raises:
             BackendError: The run could not be stopped.
         """
+        self.note_withdrawn()
+        if self._stop is not None:
+            await self._stop()
+
+    def note_withdrawn(self) -> None:
+        """Note that the task is gone; its run has been stopped, or it has none."""
         self._is_withdrawn = True
         if self._wake is not None:
             self._wake()
-        if self._stop is not None:
-            await self._stop()
 
     def wakes(self, wake: Callable[[], None]) -> None:
         """Say how the delivery is woken where it waits for its thread."""

@@ -92,7 +92,10 @@ class AssistantService(Protocol):
         working on them. Its place in the line is given up and its model's run is stopped, where
         the backend can; an answer that is there all the same is recorded.
 
+        The run is found whichever replica waits for it.
+
         Raises:
             BackendError: The run could not be stopped.
+            StoreError: The database is not there.
         """
         ...

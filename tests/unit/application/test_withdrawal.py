@@ -12,8 +12,9 @@ from dadm.ports.assistant_service import ThreadChange
 from dadm.ports.audit import AuditAction
 from dadm.ports.backend import RunCancelled
 from dadm.ports.observer import RunStopped
+from dadm.ports.store_values import ThreadGranted
 from tests.builders import make_leased_task, make_task
-from tests.unit.application.stage import LIMITS, NamelessRuns, Stage
+from tests.unit.application.stage import LIMITS, NamelessRuns, Stage, settled
 from tests.unit.application.test_service_orchestrator import Work
 
 
@@ -36,6 +37,93 @@ async def test_run_of_a_task_that_is_gone_is_stopped(keeping: Stage) -> None:
     row, again = await keeping.store.audit((await keeping.thread()).ref)
     assert (row.action, row.detail) == (AuditAction.CANCELLED, "run resp_1")
     assert again.action is AuditAction.ASKED_AGAIN
+
+
+@pytest.mark.parametrize("is_waiting_there", [False, True])
+async def test_run_is_stopped_by_whichever_replica_hears_that_its_task_is_gone(
+    keeping: Stage, is_waiting_there: bool
+) -> None:
+    asker, hearer = await keeping.replica(), await keeping.replica()
+    hold = keeping.backend.hold_turn()
+    asking = keeping.begin(asker.ask("t1"))
+    await hold.asked.wait()
+    waiting = keeping.begin(settled(hearer.ask("t1"))) if is_waiting_there else None
+    await asyncio.sleep(1)
+
+    await hearer.manager.withdraw_task(make_task("t1"))
+    hold.gone_on.set()
+
+    with pytest.raises(TaskGone):
+        await asking
+    if waiting is not None:
+        assert [type(each) for each in await waiting] == [TaskGone]
+    assert keeping.called("cancel") == 1
+    assert keeping.asked == ["What about t1?"], "it is not asked again by who waited for it"
+    assert [event.response_id for event in hearer.told(RunStopped)] == ["resp_1"]
+    assert asker.told(RunStopped) == []
+    assert (await asker.ask("t2")).sequence == 1
+
+
+async def test_run_found_by_a_replica_that_came_later_is_stopped_elsewhere_too(
+    keeping: Stage,
+) -> None:
+    dying, asker, hearer = [await keeping.replica() for _ in range(3)]
+    hold = keeping.backend.hold_turn()
+    keeping.let_run(dying.ask("t1"))
+    await hold.asked.wait()
+    await dying.crash()
+    asking = keeping.begin(asker.ask("t1"))
+    await asyncio.sleep(40)
+    assert keeping.called("retrieve") > 0
+
+    await hearer.manager.withdraw_task(make_task("t1"))
+
+    with pytest.raises(TaskGone):
+        await asking
+    assert keeping.asked == ["What about t1?"]
+    assert (await keeping.turn()).state is TurnState.PLANNED
+
+
+async def test_answer_that_came_before_the_run_could_be_stopped_elsewhere_is_recorded(
+    keeping: Stage,
+) -> None:
+    asker, hearer = await keeping.replica(), await keeping.replica()
+    hold = keeping.backend.hold_turn()
+    asking = keeping.begin(asker.ask("t1"))
+    await hold.asked.wait()
+    keeping.backend.fail("cancel", BackendUnavailable())
+
+    with pytest.raises(BackendUnavailable):
+        await hearer.manager.withdraw_task(make_task("t1"))
+    hold.let_go()
+
+    assert (await asking).recommendation == "ok"
+
+
+@pytest.mark.parametrize("state", ["no turn", "answered", "no name", "another conversation"])
+async def test_nothing_is_stopped_elsewhere_unless_a_run_may_be_under_way(
+    keeping: Stage, state: str
+) -> None:
+    if state == "no name":
+        keeping.use(NamelessRuns(keeps_conversations=True))
+    asker, hearer = await keeping.replica(), await keeping.replica()
+    if state == "answered":
+        await asker.ask("t1")
+    elif state in {"no name", "another conversation"}:
+        keeping.backend.hold_turn()
+        keeping.let_run(asker.ask("t1"))
+        await asyncio.sleep(1)
+        await asker.crash()
+    if state == "another conversation":
+        await asyncio.sleep(40)
+        thread = await keeping.thread()
+        granted = await keeping.store.lease_known_thread(thread.ref, owner="x", lease_seconds=9)
+        assert isinstance(granted, ThreadGranted)
+        await keeping.store.retire(granted.lease, 1)
+
+    await hearer.manager.withdraw_task(make_task("t1"))
+
+    assert keeping.called("cancel") == 0
 
 
 async def test_next_task_goes_on_where_the_withdrawn_one_left_the_thread(keeping: Stage) -> None:

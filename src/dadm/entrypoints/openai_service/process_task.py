@@ -80,7 +80,8 @@ def task_routes(parts: ServiceParts) -> APIRouter:
         description=(
             "For orchestrators, when the engine says that the task or its instance no longer "
             "exists. Its place in the line is given up, and the model's run is stopped where the "
-            "backend can. A turn that nobody is asking is left as it is."
+            "backend can, whichever replica waits for it. A turn that nobody is asking is left as "
+            "it is."
         ),
         openapi_extra=_body(TurnNamedRequest),
         status_code=204,
