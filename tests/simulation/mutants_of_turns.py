@@ -211,7 +211,7 @@ def end_forgotten_before_it_is_handled() -> Iterator[None]:
 def permit_held_while_waiting() -> Iterator[None]:
     def change(take: Any) -> Any:
         async def take_with_permit(self: Any, *args: Any) -> Any:
-            async with self._permits:
+            async with self._permits.held(is_due=False):
                 return await take(self, *args)
 
         return take_with_permit

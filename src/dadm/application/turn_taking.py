@@ -19,7 +19,6 @@ Nothing here relies on `finally` or `except` running: a replica that vanishes at
 the store as the next holder expects it.
 """
 
-import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import assert_never
@@ -31,6 +30,7 @@ from dadm.application.failed_attempts import FailedAttempts
 from dadm.application.held import Held, TurnResult
 from dadm.application.held_endings import HeldEndings
 from dadm.application.lease_keeping import LeaseKeeper
+from dadm.application.permits import Permits
 from dadm.application.recovery import Recovery
 from dadm.application.recovery_case import Ended, ToBeAsked
 from dadm.application.run_stopping import RunStopping
@@ -65,7 +65,7 @@ class TurnTaking:
         self._world = world
         self._store = world.store
         self._queue = ThreadQueue(world.store, world.clock, world.limits)
-        self._permits = asyncio.Semaphore(world.limits.concurrent_turns)
+        self._permits = Permits(world.limits.concurrent_turns)
         self._stopping = RunStopping(world)
         self._keeper = LeaseKeeper(world.store, world.clock, world.limits)
         self._circuits = Circuits(world.clock, world.observer, world.limits)
@@ -137,7 +137,7 @@ class TurnTaking:
         async with self._queue.place(line) as place:
             withdrawal.wakes(place.woken.set)
             while True:
-                taken = await self._try_to_take(delivery, standing, opening)
+                taken = await self._try_to_take(delivery, standing, opening, place)
                 match taken:
                     case TurnResult():
                         return taken
@@ -164,10 +164,10 @@ class TurnTaking:
         withdrawal.refuse_if_withdrawn()
 
     async def _try_to_take(
-        self, delivery: Delivery, standing: Standing, opening: Opening
+        self, delivery: Delivery, standing: Standing, opening: Opening, place: Place
     ) -> "TurnResult | Queued | _GivenWay":
         request = self._claim_request(delivery, standing)
-        async with self._permit(standing):
+        async with self._permit(standing, place):
             self._queue.refuse_if_closed()
             asked_at = self._world.clock.monotonic()
             claim = await self._store.claim(request)
@@ -180,10 +180,11 @@ class TurnTaking:
                 claim.lease, lambda: self._hold(delivery, granted, opening), asked_at=asked_at
             )
 
-    def _permit(self, standing: Standing) -> AbstractAsyncContextManager[None]:
+    def _permit(self, standing: Standing, place: Place) -> AbstractAsyncContextManager[None]:
         """Give a permit to wait for, or none: no thread is held for a recorded answer."""
         is_recorded = standing.turn is not None and not LEGAL_CHANGES[standing.turn.state]
-        return nullcontext() if is_recorded else self._permits
+        is_due = place.queued is not None
+        return nullcontext() if is_recorded else self._permits.held(is_due=is_due)
 
     def _claim_request(self, delivery: Delivery, standing: Standing) -> ClaimRequest:
         task = delivery.task
