@@ -97,7 +97,10 @@ class Asking:
 
     async def _too_late(self, held: Held, backend: ConversationBackend) -> NoReturn:
         """Leave a turn that took too long, or whose task is gone, to whoever comes next."""
-        late = OutcomeUnknown(f"No answer within {self._limits.turn_seconds:g} seconds.")
+        late = OutcomeUnknown(
+            f"No answer within {self._limits.turn_seconds:g} seconds (DADM_TURNS__TURN_SECONDS). "
+            "The turn is looked for when its task is tried again."
+        )
         self._note(held, backend, late)
         gone = TaskGone() if held.delivery.withdrawal.is_withdrawn else None
         await self._endings.set_aside(held, gone or late)

@@ -9,6 +9,7 @@ from typing import Self
 from dadm.application.held import TurnResult
 from dadm.application.lease_keeping import LeaseKeeper
 from dadm.application.refusals import error_of
+from dadm.application.request_refusals import explained, explained_thread
 from dadm.application.run_stopping import RunStopping
 from dadm.application.turn_taking import TurnTaking
 from dadm.application.withdrawal import Withdrawal
@@ -17,8 +18,12 @@ from dadm.domain.assistant import Assistant
 from dadm.domain.errors import (
     BackendRefused,
     InvalidTask,
+    RequestError,
     ShuttingDown,
+    StoreError,
+    ThreadClosed,
     ThreadConflict,
+    ThreadErased,
 )
 from dadm.domain.task import DEFAULT_ENGINE, ServiceTask, refuse_unusable_scope
 from dadm.domain.thread import GenerationReason, Thread, ThreadKey
@@ -125,6 +130,7 @@ class NameBasedAssistantManager:
             InvalidTask: That cannot be the id of a process instance.
             UnknownAssistant: There is no such assistant.
             ThreadClosed: The process instance has ended.
+            ThreadErased: Its thread is being erased.
             BackendError: The check did not succeed; nothing was changed.
             ThreadConflict: Another task holds the thread; come back when its turn has ended.
             ShuttingDown: This replica begins nothing more.
@@ -140,11 +146,14 @@ class NameBasedAssistantManager:
             engine=engine, tenant=tenant, scope=process_instance_id, assistant=assistant.name
         )
         asked_at = self._world.clock.monotonic()
-        granted = await self._world.store.lease_thread(
-            key,
-            owner=self._world.identifiers.new_id("owner"),
-            lease_seconds=self._world.limits.lease_seconds,
-        )
+        try:
+            granted = await self._world.store.lease_thread(
+                key,
+                owner=self._world.identifiers.new_id("owner"),
+                lease_seconds=self._world.limits.lease_seconds,
+            )
+        except (ThreadClosed, ThreadErased) as error:
+            raise explained_thread(error, key) from error
         if isinstance(granted, ThreadHeld):
             msg = f"A task of process {process_instance_id} holds the thread; come back later."
             raise ThreadConflict(msg)
@@ -226,8 +235,25 @@ class NameBasedAssistantManager:
         """Take the turn; an error is a value here, so that it meets its caller and no other turn."""
         try:
             return await self._turns.take(task, assistant, withdrawal)
+        except RequestError as error:
+            return await self._explained(error, task, assistant)
         except Exception as error:  # noqa: BLE001 - whatever it is, its caller gets it whole
             return error
+
+    async def _explained(
+        self, error: RequestError, task: ServiceTask, assistant: Assistant
+    ) -> RequestError:
+        key = ThreadKey(
+            engine=task.engine,
+            tenant=task.tenant,
+            scope=task.thread_scope,
+            assistant=assistant.name,
+        )
+        try:
+            standing = await self._world.store.look_up(key, task.turn_key)
+        except StoreError:
+            return error
+        return explained(error, task, standing)
 
     async def _check_or_open(self, granted: ThreadGranted, process_instance_id: str) -> str:
         thread = granted.thread

@@ -54,7 +54,10 @@ class ThreadQueue:
             TooManyWaiting: This replica holds as many tasks as it may.
         """
         if self._count >= self._limits.waiting_turns + self._limits.concurrent_turns:
-            msg = f"{self._count} tasks are waiting for their threads already; come back later."
+            msg = (
+                f"{self._count} tasks are in hand or waiting for their threads here already; come "
+                "back later, or raise DADM_TURNS__WAITING_TURNS."
+            )
             raise TooManyWaiting(msg)
         place = Place(thread=thread)
         line = self._lines.setdefault(thread, [])
