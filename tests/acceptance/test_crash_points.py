@@ -109,7 +109,7 @@ def killed_erasing_at(failpoint: str) -> Crash:
         before = stage.evidence()
         erase = ("threads", "erase", before.live.conversation_id, "--yes", "--json", "--wait", "60")
         # Longer than others: its backend is loaded under the lease, which takes its time.
-        lease = {"DADM_TURNS__LEASE_SECONDS": "15"}
+        lease = {"DADM_TURNS__LEASE_SECONDS": "25"}
         with stage.program(*erase, failpoint=failpoint, **lease) as killed:
             assert_killed(killed)
         with stage.program(*erase, **lease) as again:
