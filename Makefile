@@ -55,11 +55,11 @@ endif
 test-postgres: $(VENV)/.dev ## the tests that need PostgreSQL; without one they fail
 	@CI=true $(BIN)/pytest -m postgres $(ARGS)
 
-engines: $(VENV)/.dev ## fetch the process engines that tests run on (needs Maven, and Java 17 or newer)
+engines: $(VENV)/.dev ## fetch the process engines that tests run on (needs Maven and Java 21 or newer)
 	@$(BIN)/python -m tests.engines
 
-operaton: engines ## start an Operaton to try things with, at PORT=8080, in memory, for half an hour; camunda7 likewise
-camunda7: engines
+operaton: $(VENV)/.dev ## start an Operaton to try things with, at PORT=8080, in memory, for half an hour; camunda7 likewise
+camunda7: $(VENV)/.dev
 operaton camunda7:
 	@$(BIN)/python -m tests.engines $@ $(or $(PORT),8080)
 

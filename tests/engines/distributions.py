@@ -21,6 +21,7 @@ class Distribution:
     name: str
     title: str
     java: int = 17
+    megabytes: int = 384
 
     @property
     def folder(self) -> Path:
@@ -52,7 +53,7 @@ class Distribution:
                 [
                     *(maven, "--quiet", "--batch-mode", "--file", str(HERE / self.name)),
                     f"-Dengine.directory={target}",
-                    *("compile", "dependency:copy-dependencies"),
+                    "compile",
                 ],
                 check=True,
                 timeout=FETCHING_SECONDS,
@@ -65,8 +66,8 @@ class Distribution:
                 if not self.is_fetched:
                     raise
 
-    def command(self) -> list[str]:
-        """Give the command that starts it, without where it listens and what it keeps.
+    def command(self, *classes: str) -> list[str]:
+        """Give the command that starts it, from `classes` in its folder; options are to follow.
 
         Raises:
             NothingThere: Java is missing, or the engine was not fetched.
@@ -74,20 +75,19 @@ class Distribution:
         java = find_java(at_least=self.java)
         if not self.is_fetched:
             raise NothingThere(f"{self.title} was not fetched: run make engines")
-        classes = os.pathsep.join(
-            (str(self.folder / "classes"), str(self.folder / "dependency" / "*"))
-        )
         return [
             *_bounded(),
             java.program,
-            *("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-            *("-cp", classes, "dadm.Engine"),
+            f"-Xmx{self.megabytes}m",
+            *("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+            *("-cp", os.pathsep.join(str(self.folder / each) for each in classes)),
         ]
 
 
 OPERATON = Distribution("operaton", "Operaton 1.0.3")
 CAMUNDA_7 = Distribution("camunda7", "Camunda 7.24.0")
-DISTRIBUTIONS = (OPERATON, CAMUNDA_7)
+CAMUNDA_8 = Distribution("camunda8", "Camunda 8.6.0", java=21, megabytes=512)
+DISTRIBUTIONS = (OPERATON, CAMUNDA_7, CAMUNDA_8)
 
 
 def cache() -> Path:

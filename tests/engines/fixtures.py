@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.engines.distributions import CAMUNDA_7, OPERATON, Distribution
+from tests.engines.distributions import CAMUNDA_7, OPERATON
 from tests.engines.java import NothingThere
-from tests.engines.running import running_engine
+from tests.engines.running import running_broker, running_engine
 
 ENGINES, NO_ENGINE = "A REAL PROCESS ENGINE", "there is no process engine here"
 
 
-def _started(distribution: Distribution, factory: pytest.TempPathFactory) -> Iterator[str]:
+def _started(starting: AbstractContextManager[str]) -> Iterator[str]:
     try:
-        with running_engine(distribution, factory.mktemp(distribution.name)) as address:
+        with starting as address:
             yield address
     except NothingThere as missing:
         reason = f"{NO_ENGINE}: {missing}"
@@ -30,10 +31,16 @@ def operaton_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     Where it is not to be had, tests that ask for it are skipped and listed at the end of the run;
     with CI set they fail.
     """
-    yield from _started(OPERATON, tmp_path_factory)
+    yield from _started(running_engine(OPERATON, tmp_path_factory.mktemp("operaton")))
 
 
 @pytest.fixture(scope="session")
 def camunda7_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the address of a running Camunda 7, under the same terms."""
-    yield from _started(CAMUNDA_7, tmp_path_factory)
+    yield from _started(running_engine(CAMUNDA_7, tmp_path_factory.mktemp("camunda7")))
+
+
+@pytest.fixture(scope="session")
+def camunda8_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a running broker of Camunda 8, under the same terms."""
+    yield from _started(running_broker(tmp_path_factory.mktemp("camunda8")))

@@ -21,3 +21,10 @@ def test_an_engine_answers_on_loopback(
         assert json.load(reply) == {"version": version}
 
     assert urlsplit(address).hostname == "127.0.0.1"
+
+
+def test_a_broker_of_camunda_8_answers_on_loopback(camunda8_url: str) -> None:
+    with urllib.request.urlopen(f"{camunda8_url}/topology", timeout=30) as reply:  # noqa: S310
+        assert json.load(reply)["gatewayVersion"] == "8.6.0"
+
+    assert urlsplit(camunda8_url).hostname == "127.0.0.1"

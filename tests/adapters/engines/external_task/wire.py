@@ -67,9 +67,7 @@ class Wire:
 @asynccontextmanager
 async def engine_over(wire: Wire, **settings: Any) -> AsyncIterator[ExternalTaskEngine]:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(wire)) as client:
-        yield ExternalTaskEngine(
-            ADDRESS, wire.clock, Numbers(), client=client, **settings
-        )
+        yield ExternalTaskEngine(ADDRESS, wire.clock, Numbers(), client=client, **settings)
 
 
 def refusal(
