@@ -8,6 +8,7 @@ from dadm.settings import (
     effective_settings,
     known_settings,
     load_settings,
+    turn_limits,
     unknown_variables,
 )
 from tools import settings_reference
@@ -215,3 +216,14 @@ def test_the_reference_page_says_what_the_code_says() -> None:
 
     assert settings_reference.PAGE.read_text(encoding="utf-8") == page, "run `make docs`"
     assert not [each.variable for each in known_settings() if f"`{each.variable}`" not in page]
+
+
+@pytest.mark.parametrize(
+    ("given", "used"), [("86400", 86_400.0), ("5", 600.0), ("0", 0.0), ("", 86_400.0)]
+)
+def test_conversations_that_were_replaced_stay_for_the_longest_turn_at_least(
+    monkeypatch: pytest.MonkeyPatch, given: str, used: float
+) -> None:
+    monkeypatch.setenv("DADM_TURNS__RETIRED_SECONDS", given)
+
+    assert turn_limits(load_settings().turns).retired_seconds == used

@@ -260,6 +260,27 @@ async def test_replicas_beside_each_other_delete_each_conversation_once(keeping:
     assert len(names) == 5
 
 
+@pytest.mark.parametrize("point", ["generations", "response_ids", "note_erased"])
+async def test_beside_an_erasure_of_the_thread_everything_is_deleted_once(
+    keeping: Stage, point: str
+) -> None:
+    replica = await rebuilt(keeping, 2)
+    await asyncio.sleep(RETIRED_SECONDS)
+    cleanup, janitors = await janitor(keeping)
+    arrived, let_go = janitors.store.hold_next(point)
+    deleting = keeping.begin(cleanup.delete_due())
+    await arrived.wait()
+
+    done = await ThreadCare(replica.world).erasing.erase(REF)
+    let_go.set()
+    await deleting
+
+    assert isinstance(done, Erased)
+    assert await keeping.states() == [ERASED] * 3
+    assert keeping.backend.conversation_ids == ()
+    assert done.receipt == await keeping.store.receipt(REF)
+
+
 async def test_interrupted_anywhere_it_goes_on_the_next_time(keeping: Stage) -> None:
     await rebuilt(keeping, 4)
     await asyncio.sleep(RETIRED_SECONDS)
