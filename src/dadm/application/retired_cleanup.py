@@ -128,9 +128,9 @@ class RetiredCleanup:
             self._rests.begin(name)
             return False
         self._rests.end(name)
-        self._rests.end(backend.identity)
         if report is None:
             return False
+        self._rests.end(backend.identity)
         self._world.observer.notify(
             ConversationDeleted(
                 backend=backend.identity.adapter,

@@ -66,6 +66,7 @@ async def test_answer_that_is_at_the_backend_is_recorded(keeping: Stage) -> None
     turn = await keeping.turn(make_task("t2"))
     assert (turn.state, turn.answer, turn.recovered) == (TurnState.COMPLETED, "ok", True)
     assert (await keeping.states()) == [GenerationState.LIVE]
+    assert not replica.told(TurnRefused)
     again = await replica.ask("t2")
     assert (again.recommendation, again.is_replayed) == ("ok", True)
 

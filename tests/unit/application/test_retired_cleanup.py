@@ -279,6 +279,9 @@ async def test_beside_an_erasure_of_the_thread_everything_is_deleted_once(
     assert await keeping.states() == [ERASED] * 3
     assert keeping.backend.conversation_ids == ()
     assert done.receipt == await keeping.store.receipt(REF)
+    if point == "generations":
+        assert keeping.called("erase") == 3, "what is gone by then is not deleted again"
+        assert not janitors.told(ConversationDeleted)
 
 
 async def test_interrupted_anywhere_it_goes_on_the_next_time(keeping: Stage) -> None:
