@@ -81,7 +81,8 @@ def service_killed_in_mid_turn(stage: Stage) -> Evidence:
         stage.program(
             "work",
             DADM_SERVICE_URL=f"http://127.0.0.1:{port}",
-            DADM_ENGINE__RETRIES="20",
+            # A service that is away costs no retry: with none to spend, any would be an incident.
+            DADM_ENGINE__RETRIES="0",
         ) as worker,
     ):
         assert_killed(killed)
