@@ -4,8 +4,10 @@ import asyncio
 
 from dadm.ports.engine import InstanceState
 from tests.simulation.backend import SimulatedBackend
+from tests.simulation.person import Person
 from tests.simulation.processes import Processes
-from tests.simulation.replica import Replica, Shared, SkewedClock
+from tests.simulation.program import Program, Shared, SkewedClock
+from tests.simulation.replica import Replica
 from tests.simulation.trouble_at_backend import TroubleAtBackend
 
 TICK_SECONDS = 1.0
@@ -24,6 +26,7 @@ class Director:
         self,
         shared: Shared,
         processes: Processes,
+        person: Person,
         store_clock: SkewedClock,
         engine_clock: SkewedClock,
     ) -> None:
@@ -31,6 +34,7 @@ class Director:
         self._shared = shared
         self._storm = shared.storm
         self._processes = processes
+        self._person = person
         self._store_clock = store_clock
         self._engine_clock = engine_clock
         self._at_backend = TroubleAtBackend(shared)
@@ -49,6 +53,7 @@ class Director:
             self._start_replica()
         while self._shared.loop.time() < self._storm.weather.storm_seconds:
             self._processes.go_on()
+            self._person.go_on()
             self._bring_trouble()
             self._replace_replicas(likely=0.05)
             await asyncio.sleep(TICK_SECONDS)
@@ -59,6 +64,7 @@ class Director:
         give_up_at = self._shared.loop.time() + patience_seconds
         while self._shared.loop.time() < give_up_at:
             self._processes.go_on()
+            self._person.go_on()
             self._processes.release_after_storm()
             self._replace_replicas(likely=0.3)
             if self._is_busy():
@@ -72,6 +78,7 @@ class Director:
     def _is_busy(self) -> bool:
         return bool(
             self._processes.unfinished()
+            or self._person.is_busy
             or self._shared.network.late_count
             or self.backend.running
             or any(replica.manager.in_flight_count for replica in self._living())
@@ -102,13 +109,18 @@ class Director:
         running = [replica for replica in self.replicas if replica.is_running]
         return self._storm.pick(running) if running else None
 
+    def _some_program(self) -> Program | None:
+        running = [replica for replica in self.replicas if replica.is_running]
+        programs: list[Program] = [*running, *self._person.programs]
+        return self._storm.pick(programs) if programs else None
+
     def _replica_crash(self) -> None:
-        if (replica := self._some_replica()) is not None:
-            replica.caller.die()
+        if (program := self._some_program()) is not None:
+            program.caller.die()
 
     def _replica_pause(self) -> None:
-        if (replica := self._some_replica()) is not None:
-            replica.caller.pause(self._storm.seconds(1.0, 200.0))
+        if (program := self._some_program()) is not None:
+            program.caller.pause(self._storm.seconds(1.0, 200.0))
 
     def _replica_stop(self) -> None:
         if (replica := self._some_replica()) is not None:
@@ -142,6 +154,15 @@ class Director:
 
     def _task_cancelled(self) -> None:
         self._processes.withdraw_some()
+
+    def _person_erases(self) -> None:
+        self._person.erase_some()
+
+    def _person_rebuilds(self) -> None:
+        self._person.rebuild_some()
+
+    def _person_resolves(self) -> None:
+        self._person.resolve_some()
 
     def _operator_retries(self) -> None:
         incidents = self._processes.incidents()

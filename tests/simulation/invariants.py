@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from dadm.domain.task import Completed, Failed
-from dadm.domain.thread import Generation, GenerationReason, ThreadState
+from dadm.domain.thread import Generation, GenerationReason
 from dadm.domain.transcript import Exchange, Message
 from dadm.domain.turn import Turn, TurnState
+from tests.simulation.erasure import i8_nothing_is_left_but_the_receipt
 from tests.simulation.ledger import ModelCall, marker
 from tests.simulation.replica import GRACE_SECONDS
 from tests.simulation.seen import Seen, is_foreign
@@ -209,20 +210,24 @@ def only_what_is_lost_is_healed(seen: Seen) -> Iterator[str]:
 def ended_scopes_are_closed(seen: Seen) -> Iterator[str]:
     """Rule 12: the threads of an instance that has ended are closed.
 
-    Tolerated: a thread whose first task was claimed long after the end, by a replica that had
-    leased it before and was paused over the time in which ends are looked after.
+    Tolerated: a thread of which a task was first claimed long after the end, by a replica that
+    had leased it before and was paused over the time in which ends are looked after; and a thread
+    that such a replica began anew under the key of one that was erased meanwhile.
     """
     over = {each.id: each.ended_at for each in seen.processes.instances if each.is_over}
     for thread in seen.threads:
         scope = thread.thread.key.scope
-        if scope in over and thread.thread.state is not ThreadState.CLOSED:
+        if scope in over and thread.thread.state.takes_turns:
             arrived = [
                 at
                 for task, at in seen.witness.arrived_at.items()
                 if seen.processes.instances_by_task[task].id == scope
                 and seen.processes.assistants[task] == thread.thread.key.assistant
             ]
-            if not arrived or min(arrived) < over[scope] + GRACE_SECONDS:
+            is_anew = any(
+                other.thread.key == thread.thread.key and other.receipt for other in seen.threads
+            )
+            if not is_anew and max(arrived, default=0.0) < over[scope] + GRACE_SECONDS:
                 yield f"the thread of {scope} is {thread.thread.state.value}"
 
 
@@ -236,6 +241,7 @@ CHECKS: tuple[Callable[[Seen], Iterator[str]], ...] = (
     i5_no_second_answer_in_a_live_conversation,
     i6_turns_are_in_arrival_order,
     i7_every_task_has_its_outcome,
+    i8_nothing_is_left_but_the_receipt,
     only_what_is_lost_is_healed,
     ended_scopes_are_closed,
 )

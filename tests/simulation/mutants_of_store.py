@@ -8,6 +8,7 @@ from typing import Any
 from dadm.adapters.stores.memory import claims
 from dadm.adapters.stores.memory.claims import MemoryClaims
 from dadm.adapters.stores.memory.endings import MemoryEndings
+from dadm.adapters.stores.memory.erasures import MemoryErasures
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
 from dadm.application.held import TurnResult
 from dadm.application.held_endings import HeldEndings, result_of
@@ -148,6 +149,18 @@ def refusal_repeated_after_a_release() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def runs_left_out_of_erasure() -> Iterator[None]:
+    def change(_: Any) -> Any:
+        async def none(_self: Any, _thread: Any) -> Any:
+            return {}
+
+        return none
+
+    with replaced(MemoryErasures, "response_ids", change):
+        yield
+
+
 MUTANTS_OF_STORE = (
     Mutant(
         name="fence_not_checked",
@@ -198,5 +211,10 @@ MUTANTS_OF_STORE = (
         name="refusal_repeated_after_a_release",
         breaks="A refused task that a person released gets its old refusal again.",
         mutation=refusal_repeated_after_a_release,
+    ),
+    Mutant(
+        name="runs_left_out_of_erasure",
+        breaks="Erasing a thread deletes its conversations and leaves the runs it knows by name.",
+        mutation=runs_left_out_of_erasure,
     ),
 )

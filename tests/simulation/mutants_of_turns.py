@@ -1,18 +1,17 @@
 """Mutants of turn taking: looking, fencing, healing, and what a lost task lease means."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from dadm.application.asking import Asking
 from dadm.application.conversation_filling import ConversationFilling
 from dadm.application.conversation_opening import REUSED, ConversationOpening
 from dadm.application.conversing import Conversing
+from dadm.application.failed_attempts import FailedAttempts
 from dadm.application.recovery import Recovery
 from dadm.application.service_orchestrator import ServiceOrchestrator
 from dadm.application.thread_cleanup import ThreadCleanup
-from dadm.application.turn_taking import TurnTaking
 from dadm.domain.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, TaskGone
 from dadm.domain.thread import NO_USAGE, GenerationReason
 from dadm.domain.transcript import Window
@@ -38,7 +37,7 @@ def inferred_instead_of_looked() -> Iterator[None]:
         return infer
 
     with ExitStack() as both:
-        both.enter_context(replaced(Asking, "_look", look))
+        both.enter_context(replaced(FailedAttempts, "_look", look))
         both.enter_context(replaced(Recovery, "_end", end))
         yield
 
@@ -89,13 +88,13 @@ def fenced_into_nothing() -> Iterator[None]:
 @contextmanager
 def any_not_found_believed() -> Iterator[None]:
     def change(_: Any) -> Any:
-        async def believe(self: Any, held: Any, _backend: Any, _error: Any, tries: Any) -> Any:
-            tries.unanswered += 1
-            return await self._reopen(held, GenerationReason.LOST)
+        async def believe(self: Any, held: Any, _backend: Any, error: Any, tries: Any) -> Any:
+            tries.failed_by(error)
+            return await self._reopen(held, GenerationReason.LOST, error)
 
         return believe
 
-    with replaced(Asking, "_lost", change):
+    with replaced(FailedAttempts, "_lost", change):
         yield
 
 
@@ -207,21 +206,6 @@ def end_forgotten_before_it_is_handled() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def permit_held_while_waiting() -> Iterator[None]:
-    def change(take: Any) -> Any:
-        async def take_with_permit(self: Any, *args: Any) -> Any:
-            async with self._permits.held(is_due=False):
-                return await take(self, *args)
-
-        return take_with_permit
-
-    with ExitStack() as both:
-        both.enter_context(replaced(TurnTaking, "take", change))
-        both.enter_context(replaced(TurnTaking, "_permit", lambda _: lambda *_: nullcontext()))
-        yield
-
-
 MUTANTS_OF_TURNS = (
     Mutant(
         name="inferred_instead_of_looked",
@@ -277,10 +261,5 @@ MUTANTS_OF_TURNS = (
         name="end_forgotten_before_it_is_handled",
         breaks="The end of an instance is struck off before its threads are closed.",
         mutation=end_forgotten_before_it_is_handled,
-    ),
-    Mutant(
-        name="permit_held_while_waiting",
-        breaks="A task takes one of the permits while it waits for its thread.",
-        mutation=permit_held_while_waiting,
     ),
 )

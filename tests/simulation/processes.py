@@ -8,8 +8,8 @@ from dadm.domain.task import BpmnError, Completed, Failed
 from dadm.ports.engine import InstanceState, LeasedTask
 from tests.simulation.engine import SimulatedEngine
 from tests.simulation.ledger import marker
+from tests.simulation.program import EPOCH
 from tests.simulation.record import Record
-from tests.simulation.replica import EPOCH
 from tests.simulation.storm import Storm
 
 RELEASED_AT_MOST = 4
@@ -121,10 +121,13 @@ class Processes:
         """Let a process go on without one of the tasks it waits for."""
         waiting = [task for task in self.unfinished() if task in self.assistants]
         if waiting:
-            task = self._storm.pick(waiting)
-            self._record.note("engine", "withdraws", task)
-            self.withdrawn.add(task)
-            self._engine.withdraw(task)
+            self.withdraw(self._storm.pick(waiting))
+
+    def withdraw(self, task: str) -> None:
+        """Let a process go on without that task."""
+        self._record.note("engine", "withdraws", task)
+        self.withdrawn.add(task)
+        self._engine.withdraw(task)
 
     def incidents(self) -> list[str]:
         """Give the tasks that wait for a person."""

@@ -25,6 +25,10 @@ MOST_CALLBACKS = 400_000
 """More than any run needs: whoever gets there goes round in circles without time passing."""
 
 
+MOST_ROUNDS = 100
+"""How often a task is cancelled at the end of a run; a few times, each for one await it clings to."""
+
+
 class NeverEnding(AssertionError):
     """The run does not come to its end: nothing is left to happen, or too much happens."""
 
@@ -130,13 +134,15 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._is_unwinding = True
         for process in self._processes:
             self.let_go(process)
-        tasks = sorted(asyncio.all_tasks(self), key=hash)
-        while any(not task.done() for task in tasks):
+        for _ in range(MOST_ROUNDS):
+            tasks = sorted(asyncio.all_tasks(self), key=hash)
+            if not tasks:
+                return
             for task in tasks:
                 task.cancel()
             while self._ready:
                 self._run_next()
-            tasks = sorted(asyncio.all_tasks(self), key=hash)
+        raise NeverEnding("tasks that were cancelled again and again do not end")
 
     def _run_next(self) -> None:
         if not self._ready:
@@ -150,6 +156,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             return
         self.callbacks_run += 1
         if self.callbacks_run > MOST_CALLBACKS and not self._is_unwinding:
+            self._ready.appendleft(handle)
             raise NeverEnding(f"{MOST_CALLBACKS} callbacks by {self._now:.3f} s")
         handle._run()
 

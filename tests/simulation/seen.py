@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from dadm.adapters.engines.memory import TaskReport
 from dadm.domain.thread import Generation
 from dadm.domain.transcript import Exchange, Message
+from tests.simulation.backend import Run
 from tests.simulation.conversations import Conversation
 from tests.simulation.ledger import Ledger
+from tests.simulation.person import Person
 from tests.simulation.processes import Processes
 from tests.simulation.record import Fault, Record
 from tests.simulation.weather import Trouble, Weather
@@ -23,6 +25,7 @@ HARMLESS = frozenset(
         Trouble.REPLICA_CLOCK_JUMPS,
         Trouble.OPERATOR_RETRIES,
         Trouble.VISITOR,
+        Trouble.PERSON_ERASES,
         Trouble.INSTANCE_ENDED,
         Trouble.TASK_CANCELLED,
     }
@@ -41,6 +44,8 @@ class Seen:
     ledger: Ledger
     conversations: Mapping[str, Conversation]
     processes: Processes
+    person: Person
+    runs: Mapping[str, Run]
     reports: Sequence[TaskReport]
     is_quiet: bool
 

@@ -1,5 +1,8 @@
 """Simulation: one seed makes one run, from nothing to a list of invariants that did not hold."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -9,9 +12,10 @@ from tests.simulation.director import Director
 from tests.simulation.engine import SimulatedEngine
 from tests.simulation.invariants import violations
 from tests.simulation.network import Network
+from tests.simulation.person import Person
 from tests.simulation.processes import Processes
+from tests.simulation.program import DrawnIdentifiers, Shared, SkewedClock
 from tests.simulation.record import Record
-from tests.simulation.replica import DrawnIdentifiers, Shared, SkewedClock
 from tests.simulation.scheduler import NeverEnding, new_loop
 from tests.simulation.seen import Seen
 from tests.simulation.storm import Storm
@@ -59,12 +63,15 @@ def simulate(seed: int) -> Run:
         backend=backend,
         after_store_call=witness.after_store_call,
     )
-    director = Director(shared, processes, store_clock, engine_clock)
+    person = Person(shared, witness, processes)
+    director = Director(shared, processes, person, store_clock, engine_clock)
     found: list[str] = []
-    try:
-        loop.run(_directed(director, network))
-    except NeverEnding as error:
-        found.append(f"I7 it does not come to its end: {error}")
+    with unexpected_errors() as logged:
+        try:
+            loop.run(_directed(director, network))
+        except NeverEnding as error:
+            found.append(f"I7 it does not come to its end: {error}")
+    found += [f"I7 the product did not expect: {each}" for each in logged]
     found += [f"I7 nobody handled: {each}" for each in loop.unhandled]
     found += [f"I7 {each}" for each in director.ended_badly]
     found += violations(
@@ -76,6 +83,8 @@ def simulate(seed: int) -> Run:
             ledger=backend.ledger,
             conversations=backend.conversations.by_id,
             processes=processes,
+            person=person,
+            runs=backend.runs,
             reports=engine.reports,
             is_quiet=director.is_quiet,
         )
@@ -89,6 +98,31 @@ def simulate(seed: int) -> Run:
         callbacks=loop.callbacks_run,
         model_calls=len(backend.ledger.calls),
     )
+
+
+@contextmanager
+def unexpected_errors() -> Iterator[list[str]]:
+    """Collect what the product logs as an error: only what it did not expect is one."""
+    logger = logging.getLogger("dadm")
+    collecting = _Collecting()
+    propagates = logger.propagate
+    logger.propagate = False
+    logger.addHandler(collecting)
+    try:
+        yield collecting.said
+    finally:
+        logger.removeHandler(collecting)
+        logger.propagate = propagates
+
+
+class _Collecting(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self.said.append(f"{record.getMessage()} {error!r}")
 
 
 async def _directed(director: Director, network: Network) -> None:

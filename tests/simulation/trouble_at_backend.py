@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from dadm.domain.transcript import Message, Role
 from tests.simulation.conversations import Conversation
-from tests.simulation.replica import Shared
+from tests.simulation.program import Shared
 from tests.simulation.weather import Trouble
 
 SOMEBODY = "somebody else's run"

@@ -55,6 +55,9 @@ class Trouble(StrEnum):
     INSTANCE_ENDED = "instance_ended"
     TASK_CANCELLED = "task_cancelled"
     OPERATOR_RETRIES = "operator_retries"
+    PERSON_ERASES = "person_erases"
+    PERSON_REBUILDS = "person_rebuilds"
+    PERSON_RESOLVES = "person_resolves"
     VISITOR = "visitor"
 
 
@@ -74,6 +77,10 @@ THEMES: tuple[tuple[Trouble, ...], ...] = (
     (Trouble.STREAM_BROKEN, Trouble.STREAM_SILENT, Trouble.BACKEND_UNCONFIRMED),
     (Trouble.STORE_LATE, Trouble.BACKEND_BUSY_RATE, Trouble.BACKEND_UNREACHABLE),
     (Trouble.STORE_LATE, Trouble.STREAM_BROKEN, Trouble.BACKEND_LOST),
+    (Trouble.PERSON_ERASES, Trouble.INSTANCE_ENDED, Trouble.REPLICA_PAUSE_AT_CALL),
+    (Trouble.PERSON_ERASES, Trouble.REPLICA_CRASH_AT_CALL, Trouble.BACKEND_LATE),
+    (Trouble.PERSON_REBUILDS, Trouble.REPLICA_CRASH_AT_CALL, Trouble.STREAM_BROKEN),
+    (Trouble.PERSON_RESOLVES, Trouble.STREAM_SILENT, Trouble.BACKEND_UNREACHABLE),
 )
 """Troubles whose effects meet: a lease that runs out while its holder is paused, and the like."""
 

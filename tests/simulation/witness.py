@@ -9,6 +9,7 @@ from dadm.adapters.stores.memory import MemoryStore
 from dadm.domain.thread import Generation, Thread, ThreadKey
 from dadm.domain.transcript import Exchange
 from dadm.domain.turn import Turn, TurnKey, TurnState
+from dadm.ports.erasures import ErasureReceipt
 from dadm.ports.store_values import Submitted, ThreadFilter
 from tests.simulation.scheduler import SimulatedLoop
 
@@ -25,6 +26,7 @@ class ThreadSeen:
     turns: Sequence[Turn]
     exchanges: Sequence[Exchange]
     generations: Sequence[Generation]
+    receipt: ErasureReceipt | None
 
     @property
     def marker_key(self) -> tuple[str, str]:
@@ -83,6 +85,7 @@ class Witness:
                 turns=at_once(self._store.turns(thread.ref, limit=1000)),
                 exchanges=at_once(self._store.exchanges(thread.ref, limit=1000)),
                 generations=at_once(self._store.generations(thread.ref)),
+                receipt=at_once(self._store.receipt(thread.ref)),
             )
             for thread in reversed(found)
         ]
