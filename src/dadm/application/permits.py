@@ -43,14 +43,18 @@ class Permits:
         try:
             await given
         except asyncio.CancelledError:
-            if given.cancelled():
-                line.remove(given)
-            else:
+            if not given.cancelled():
                 self._give_on()
+            elif given in line:
+                line.remove(given)
             raise
 
     def _give_on(self) -> None:
         """Hand a permit to the next who waits for one."""
+        for line in self._waiting.values():
+            # Whoever is cancelled still stands in line until its task runs again.
+            while line and line[0].done():
+                del line[0]
         lines = self._waiting
         is_due = not self._was_due if lines[True] and lines[False] else bool(lines[True])
         if not lines[is_due]:
@@ -58,3 +62,8 @@ class Permits:
             return
         self._was_due = is_due
         lines[is_due].popleft().set_result(None)
+
+    @property
+    def free(self) -> int:
+        """How many permits nobody holds."""
+        return self._free

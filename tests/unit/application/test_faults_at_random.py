@@ -178,4 +178,4 @@ async def test_every_task_has_its_one_answer_in_a_transcript_without_doubles(see
         for replica in storm.replicas:
             assert replica.manager.in_flight_count == 0
             assert not replica.manager._turns._queue._lines
-            assert replica.manager._turns._permits._value == replica.world.limits.concurrent_turns
+            assert replica.manager._turns._permits.free == replica.world.limits.concurrent_turns

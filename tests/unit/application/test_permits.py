@@ -119,6 +119,24 @@ async def test_permit_that_was_handed_to_somebody_who_gave_up_is_handed_on(start
     assert crowd.let_in[-1] == "c"
 
 
+async def test_who_gave_up_in_the_same_moment_is_passed_over(start: Start) -> None:
+    crowd = await start(1)
+    for name in ("a", "b", "c"):
+        crowd.come(name)
+    await asyncio.sleep(1)
+
+    # As in a shutdown: the one who holds a permit ends before those who waited notice.
+    crowd.tasks["a"].cancel()
+    crowd.tasks["b"].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await crowd.tasks["a"]
+    await asyncio.sleep(1)
+
+    assert crowd.let_in == ["a", "c"]
+    await crowd.leave("c")
+    assert crowd.permits.free == 1
+
+
 async def test_crowd_of_one_replica_keeps_a_thread_from_no_other_replica(stage: Stage) -> None:
     async def slowly(question: Question) -> str:
         await asyncio.sleep(30)
