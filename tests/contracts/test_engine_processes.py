@@ -181,6 +181,28 @@ async def test_an_answer_reaches_the_next_task_as_it_was_given(
     assert (await given.variables(instance_id))["recommendation"] in expected
 
 
+async def test_the_process_decides_by_what_is_inside_a_structured_answer(
+    given: EngineUnderTest,
+) -> None:
+    document = one_process(
+        start(),
+        task("T"),
+        node("exclusiveGateway", "x", attributes="default='x_Low'"),
+        task("High"),
+        task("Low"),
+        end(),
+        flows("s > T > x", "High > e", "Low > e"),
+        flow("x", "High", "${offer.prices[1] > 3}"),
+        flow("x", "Low"),
+    )
+    await given.start(document)
+
+    answer: JsonValue = {"prices": [1, 5], "from": "ACME"}
+    await given.engine.complete(await only(given, "T"), variables={"offer": answer})
+
+    assert (await only(given, "High")).variables["offer"] == answer
+
+
 async def test_an_answer_that_the_process_cannot_go_on_with_leaves_the_task_as_it_is(
     given: EngineUnderTest,
 ) -> None:
