@@ -13,9 +13,13 @@ class Feature(StrEnum):
     """What an engine can do beyond the common subset; the contract suite reads it."""
 
     MULTI_TOPIC = "multi_topic"
+    """One request asks for tasks of many topics."""
     UNLOCK = "unlock"
+    """A task can be given back, and is offered to others at once."""
     LOCAL_VARIABLES = "local_variables"
+    """A report can leave variables that only the task's own record shows."""
     PRIORITY = "priority"
+    """Tasks of a higher priority are handed out first."""
     FENCED_LEASE = "fenced_lease"
     """A worker whose lease was taken over cannot report any more."""
     LEASE_ENDS_WITH_FAILURE = "lease_ends_with_failure"

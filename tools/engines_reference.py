@@ -1,0 +1,82 @@
+"""Writes docs/reference/engines.md from the features that engines declare; --check compares."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dadm.adapters.engines.embedded.engine import FEATURES as EMBEDDED
+from dadm.adapters.engines.external_task.engine import FEATURES as EXTERNAL_TASK
+from dadm.ports.engine import Feature
+
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "engines.md"
+
+ENGINES: Mapping[str, frozenset[Feature]] = {
+    "embedded": EMBEDDED,
+    "Camunda 7, Operaton": EXTERNAL_TASK,
+}
+
+INTRODUCTION = """\
+# Engines
+
+<!-- Written by `make docs` from src/dadm/ports/engine.py and the engines' declarations. -->
+
+All engines keep the same promises about tasks: leases, reports, retries, incidents, errors, the ends
+of instances. One suite of tests holds them to these, on the real engines. What some can do and others
+cannot, they declare, and the suite asks for it where it is declared:
+
+"""
+
+CLOSING = """\
+
+How to use them: [embedded](../howto/run_embedded.md),
+[Camunda 7 and Operaton](../howto/camunda7_operaton.md).
+"""
+
+
+def sentences() -> dict[str, str]:
+    """Give what is said below each member of Feature, by its name."""
+    (declared,) = ast.parse(inspect.getsource(Feature)).body
+    if not isinstance(declared, ast.ClassDef):
+        raise TypeError("Feature is no class")
+    found: dict[str, str] = {}
+    name = ""
+    for node in declared.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                continue
+            case ast.Expr(value=ast.Constant(value=str(text))) if name:
+                found[name] = " ".join(text.split())
+            case _:
+                continue
+    return found
+
+
+def page() -> str:
+    """Write the page."""
+    said = sentences()
+    lines = [
+        f"| feature | {' | '.join(ENGINES)} | meaning |",
+        f"|---|{'---|' * len(ENGINES)}---|",
+        *(
+            f"| `{feature}` | "
+            + " | ".join("yes" if feature in has else "no" for has in ENGINES.values())
+            + f" | {said[feature.name]} |"
+            for feature in Feature
+        ),
+    ]
+    return INTRODUCTION + "\n".join(lines) + "\n" + CLOSING
+
+
+def main() -> None:
+    """Write the page, or compare it with what is there."""
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(page(), encoding="utf-8")
+        return
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
+        sys.exit("docs/reference/engines.md is out of date: run `make docs`.")
+
+
+if __name__ == "__main__":
+    main()
