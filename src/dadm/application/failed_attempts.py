@@ -51,6 +51,10 @@ class Tries:
         self.unanswered += 1
         self.last_error = error
 
+    def failed_definitely(self) -> None:
+        """Take back a try that was counted, for looking has told how it ended."""
+        self.unanswered -= 1
+
 
 class FailedAttempts:
     """Turns each error of a backend into what comes next.
@@ -207,6 +211,7 @@ class FailedAttempts:
             case Ended():
                 return await self._endings.finish(held, ending)
             case InVain(error=why):
+                tries.failed_definitely()
                 return await self.next_step(held, backend, why, tries)
             case ToBeAsked():
                 return ending

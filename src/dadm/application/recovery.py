@@ -10,7 +10,13 @@ from dadm.application.refusals import refusal_of
 from dadm.application.turn_news import TurnNews
 from dadm.application.withdrawal import Withdrawal
 from dadm.application.world import World
-from dadm.domain.errors import BackendError, BackendRefused, ConversationLost, OutcomeUnknown
+from dadm.domain.errors import (
+    BackendError,
+    BackendRefused,
+    BackendUnavailable,
+    ConversationLost,
+    OutcomeUnknown,
+)
 from dadm.domain.thread import GenerationReason, Thread
 from dadm.domain.turn import Refusal, Turn
 from dadm.ports.audit import AuditAction
@@ -167,7 +173,12 @@ class Recovery:
     async def _failed(self, at: RecoveryCase, failure: RunFailed) -> Ending:
         """End a turn whose run failed: by what it left all the same, else by why it failed."""
         if failure.is_temporary:
-            return await self._by_looking(at, is_over=True)
+            ending = await self._by_looking(at, is_over=True)
+            if isinstance(ending, ToBeAsked) and ending.opening is None:
+                # Asked at once it would meet the same again, so it is asked as after a refusal
+                # for now: with pauses, and within the delivery's patience.
+                return InVain(error=BackendUnavailable(failure.reason))
+            return ending
         finding = await self._look_while_busy(at)
         if isinstance(finding, FoundAnswered):
             return await self._by_finding(at, finding, is_over=True)

@@ -212,13 +212,30 @@ async def test_run_that_failed_for_now_is_asked_again_on_the_same_conversation(
 ) -> None:
     failed = RunFailed(reason="Server error.", is_temporary=True)
     backend = keeping.use(ScriptedBackend([failed, "ok"], keeps_conversations=True))
-    replica = await keeping.replica()
+    replica = await keeping.replica(limits=PATIENT)
 
     answer = await replica.ask("t1")
 
     assert (answer.recommendation, answer.generation) == ("ok", 1)
     assert len(backend.questions) == 2
     assert len(await keeping.kept(answer.thread_id)) == 2
+
+
+async def test_runs_that_fail_for_now_are_asked_again_as_long_as_there_is_patience(
+    keeping: Stage,
+) -> None:
+    limited = RunFailed(reason="rate_limit_exceeded: Slow down.", is_temporary=True)
+    backend = keeping.use(ScriptedBackend(lambda _: limited, keeps_conversations=True))
+    replica = await keeping.replica(limits=replace(PATIENT, failures_in_a_row=100))
+    begun_at = asyncio.get_running_loop().time()
+
+    with pytest.raises(BackendUnavailable, match="Slow down"):
+        await replica.ask("t1")
+
+    assert asyncio.get_running_loop().time() - begun_at > 30
+    assert len(backend.questions) > 5
+    turn = await keeping.turn()
+    assert (turn.state, turn.attempts) == (TurnState.PLANNED, len(backend.questions))
 
 
 async def test_run_that_failed_for_good_is_refused(keeping: Stage) -> None:

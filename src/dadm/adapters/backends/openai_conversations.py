@@ -216,8 +216,10 @@ class OpenAIConversations:
     def _failed(self, response_id: str, response: Json) -> OutcomeUnknown:
         """Say that a run failed; what that comes to is found out by its name."""
         state = run_state(response)
-        is_temporary = isinstance(state, RunFailed) and state.is_temporary
-        told = self._not_told(response_id, f"failed: {state}")
+        is_temporary, why = False, "it has none"
+        if isinstance(state, RunFailed):
+            is_temporary, why = state.is_temporary, f"it failed, {state.reason}"
+        told = self._not_told(response_id, why)
         return OutcomeUnknown(told.message, is_well=not is_temporary)
 
     async def _state(self, conversation_id: ConversationId, response: Json) -> RunState:
