@@ -155,4 +155,5 @@ def turn_limits(weather: Weather) -> TurnLimits:
         longest_rest_seconds=40.0,
         losses_believed=5,
         losses_seconds=100.0,
+        retired_seconds=100.0,
     )

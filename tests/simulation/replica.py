@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.outcomes import RetryPolicy
+from dadm.application.retired_cleanup import RetiredCleanup
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
 from dadm.application.thread_cleanup import ThreadCleanup
 from tests.simulation.lines import engine_line
@@ -66,6 +67,7 @@ class Replica(Program):
         )
         async with self.manager, asyncio.TaskGroup() as group:
             group.create_task(cleanup.run(self.stop))
+            group.create_task(RetiredCleanup(self.world).run(self.stop))
             await orchestrator.run(self.stop, drain_seconds=DRAIN_SECONDS)
             await self.manager.drain(seconds=DRAIN_SECONDS)
 
