@@ -262,6 +262,31 @@ async def test_a_caught_error_takes_its_variables_to_whoever_handles_it(
     assert not await given.engine.is_active(held)
 
 
+async def test_whoever_called_a_process_catches_its_errors(given: EngineUnderTest) -> None:
+    document = definitions(
+        error(CAUGHT),
+        process(
+            start(),
+            node("callActivity", "C", attributes="calledElement='q'"),
+            boundary("c", "C", caught("caught")),
+            task("Handle"),
+            end(),
+            end("e3"),
+            flows("s > C > e", "c > Handle > e3"),
+            attributes=KEPT,
+        ),
+        process(start("s2"), task("T"), end("e2"), flows("s2 > T > e2"), key="q", attributes=KEPT),
+    )
+    caller = await given.start(document)
+    held = await only(given, "T")
+    assert held.caught_errors == {CAUGHT}
+
+    await given.engine.bpmn_error(held, error_code=CAUGHT, message="No.", variables={})
+
+    assert (await only(given, "Handle")).process_instance_id == caller
+    assert not await given.engine.is_active(held)
+
+
 async def test_an_error_that_nothing_catches_leaves_the_instance_running(
     given: EngineUnderTest,
 ) -> None:

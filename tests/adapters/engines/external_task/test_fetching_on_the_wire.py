@@ -10,7 +10,7 @@ import pytest
 from dadm.adapters.engines.external_task import ExternalTaskEngine
 from dadm.domain.errors import EngineRejected, EngineUnavailable
 from dadm.ports.engine import LeasedTask, TopicSubscription
-from tests.adapters.engines.bpmn import definitions
+from tests.adapters.engines.bpmn import boundary, caught, definitions, error, node, process
 from tests.adapters.engines.external_task.wire import (
     DONE,
     Reply,
@@ -260,3 +260,68 @@ async def test_a_request_that_the_engine_cannot_do_with_is_no_reason_to_poll_on(
     async with engine_over(wire) as engine:
         with pytest.raises(EngineRejected):
             await fetch(engine)
+
+
+# --- who called
+
+CALLERS = "GET /process-instance"
+
+
+def calling(*codes: str) -> bytes:
+    """Give a model that calls the process p from several places, each of which catches a code."""
+    calls = [
+        node("callActivity", f"C{number}", attributes="calledElement='p'")
+        + (boundary(f"b{number}", f"C{number}", caught(code.lower())) if code else "")
+        for number, code in enumerate(codes)
+    ]
+    return definitions(*(error(code) for code in set(codes) if code), process(*calls, key="caller"))
+
+
+def called_by(document: bytes) -> Wire:
+    caller = {"id": "i0", "definitionId": "caller:1:y", "definitionKey": "caller"}
+    xml = httpx2.Response(200, json={"id": "caller:1:y", "bpmn20Xml": document.decode()})
+    return Wire(
+        {
+            FETCH: [rows(locked_task())],
+            XML: [NO_MODEL],
+            CALLERS: [rows(caller), rows()],
+            "GET /process-definition/caller:1:y/xml": [xml],
+        }
+    )
+
+
+async def test_what_the_caller_catches_is_known_and_asked_for_once() -> None:
+    wire = called_by(calling("A"))
+
+    async with engine_over(wire) as engine:
+        (first,) = await fetch(engine)
+        (again,) = await fetch(engine)
+
+    assert first.caught_errors == again.caught_errors == {"A"}
+    asked = [
+        each.url.params["subProcessInstance"]
+        for each in wire.requests
+        if each.method == "GET" and each.url.path.endswith("/process-instance")
+    ]
+    assert asked == ["i1", "i0"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [(("A", "A"), {"A"}), (("A", ""), set()), (("A", "B"), set())]
+)
+async def test_where_it_is_called_from_several_places_each_must_catch_it(
+    codes: tuple[str, ...], expected: set[str]
+) -> None:
+    async with engine_over(called_by(calling(*codes))) as engine:
+        (found,) = await fetch(engine)
+
+    assert found.caught_errors == expected
+
+
+async def test_callers_that_we_may_not_see_catch_nothing() -> None:
+    wire = Wire({FETCH: [rows(locked_task())], XML: [NO_MODEL], CALLERS: [refusal(400, code=None)]})
+
+    async with engine_over(wire) as engine:
+        (found,) = await fetch(engine)
+
+    assert found.caught_errors == frozenset()

@@ -100,6 +100,29 @@ def test_errors_are_caught_at_the_task_and_around_it() -> None:
     assert found["U"].caught_errors == {"Z", "C"}
 
 
+def test_calls_are_read_with_the_errors_caught_there() -> None:
+    document = definitions(
+        error("A"),
+        process(
+            node("callActivity", "C", attributes="calledElement='q'"),
+            boundary("b", "C", caught("a")),
+            node("callActivity", "D", attributes="calledElement='${which}'"),
+        ),
+    )
+
+    named, computed = read_definition(document, "p", topics=NO_TOPICS).calls
+
+    assert named.called == "q"
+    assert named.caught_errors == {"A"}
+    assert computed.called == ""
+    assert not computed.caught_errors
+    assert [named.may_be_of("q"), named.may_be_of("r"), computed.may_be_of("r")] == [
+        True,
+        False,
+        True,
+    ]
+
+
 def test_a_boundary_without_a_code_catches_any() -> None:
     found = read(task("T"), boundary("b", "T", caught()))
 

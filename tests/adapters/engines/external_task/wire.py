@@ -38,7 +38,8 @@ class Wire:
     """Answers requests to a path by its replies, the last of them for ever."""
 
     def __init__(self, replies: dict[str, list[Reply]]) -> None:
-        self._replies = replies
+        # Nobody has called the instance, unless a test says so.
+        self._replies: dict[str, list[Reply]] = {"GET /process-instance": [rows()], **replies}
         self.requests: list[httpx2.Request] = []
         self.clock = StandingClock()
 

@@ -69,6 +69,12 @@ class ModelLibrary:
             self._read[definition_id] = await self._read_definition(definition_id, key)
         return self._read[definition_id]
 
+    def may_be_called(self, key: str) -> bool:
+        """Whether a model may call the process `key`; True as long as not all were read."""
+        return self._state is None or any(
+            call.may_be_of(key) for model in self._read.values() for call in model.calls
+        )
+
     async def _refresh(self) -> None:
         """Read the definitions that came since, and forget those that went."""
         newest = await self._ask(

@@ -56,10 +56,23 @@ class TaskModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallModel:
+    """One call of another process, `""` where which one is computed, and the errors caught there."""
+
+    called: str
+    caught_errors: frozenset[str]
+
+    def may_be_of(self, key: str) -> bool:
+        """Whether it may call the process `key`."""
+        return self.called in (key, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DefinitionModel:
-    """The external tasks of one process definition, by element; `own_answers` of its AI tasks."""
+    """The external tasks of one definition, by element, and its calls; `own_answers` of AI tasks."""
 
     tasks: Mapping[str, TaskModel] = field(default_factory=dict)
+    calls: tuple[CallModel, ...] = ()
     own_answers: frozenset[str] = frozenset()
 
 
@@ -76,6 +89,7 @@ def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> Def
         node.get("id", ""): node.get("errorCode", "") for node in bpmn_children(root, "error")
     }
     tasks: dict[str, TaskModel] = {}
+    calls: list[CallModel] = []
     answers: set[str] = set()
     for process in bpmn_children(root, "process"):
         if process.get("id") != key:
@@ -86,11 +100,14 @@ def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> Def
                 tasks[task.element_id] = task
                 if task.is_assistant or task.topic in topics:
                     answers |= {*task.answers, *_copies(node, task.answers)}
-    return DefinitionModel(tasks=tasks, own_answers=frozenset(answers))
+        for node in process.iter(f"{{{BPMN}}}callActivity"):
+            called = _written_out(node.get("calledElement", ""))
+            caught = frozenset(_caught(node, errors))
+            calls.append(CallModel(called=called, caught_errors=caught))
+    return DefinitionModel(tasks=tasks, calls=tuple(calls), own_answers=frozenset(answers))
 
 
 def _task(node: etree._Element, errors: Mapping[str, str]) -> TaskModel:
-    topic = (platform_attribute(node, "topic") or "").strip()
     mapped = tuple(
         child.get("name", "") for child in _inside(node, "inputOutput", "inputParameter")
     )
@@ -98,7 +115,7 @@ def _task(node: etree._Element, errors: Mapping[str, str]) -> TaskModel:
         element_id=node.get("id", ""),
         name=node.get("name", ""),
         documentation=child_text(node, "documentation").strip(),
-        topic="" if "${" in topic or "#{" in topic else topic,
+        topic=_written_out(platform_attribute(node, "topic") or ""),
         properties={
             child.get("name") or child.get("id") or "": child.get("value", "")
             for child in _inside(node, "properties", "property")
@@ -106,6 +123,11 @@ def _task(node: etree._Element, errors: Mapping[str, str]) -> TaskModel:
         mapped=mapped or None,
         caught_errors=frozenset(_caught(node, errors)),
     )
+
+
+def _written_out(text: str) -> str:
+    """Give what a model writes out, `""` where it is computed."""
+    return "" if "${" in text or "#{" in text else text.strip()
 
 
 def _caught(node: etree._Element, errors: Mapping[str, str]) -> Iterator[str]:

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from dadm.adapters.engines.external_task.callers import Callers
 from dadm.adapters.engines.external_task.connection import EngineConnection
 from dadm.adapters.engines.external_task.library import ModelLibrary
 from dadm.adapters.engines.external_task.models import DefinitionModel, TaskModel
@@ -69,6 +70,7 @@ class TaskPolling:
         """Poll over `connection` as `worker` and a number."""
         self._connection = connection
         self._library = library
+        self._callers = Callers(connection, library)
         self._reports = reports
         self._clock = clock
         self._worker = worker
@@ -130,7 +132,9 @@ class TaskPolling:
     async def _leased(self, row: _LockedTask, worker: str) -> LeasedTask:
         definition = await self._library.definition(row.definition_id, row.definition_key)
         model = definition.tasks.get(row.element_id) or TaskModel(element_id=row.element_id)
-        return _leased_task(row, worker, definition, model)
+        outside = await self._callers.caught_outside(row.instance_id, row.definition_key)
+        caught = model.caught_errors | outside
+        return _leased_task(row, worker, definition, replace(model, caught_errors=caught))
 
     async def _free_lost(self) -> None:
         """Give back what polls locked whose replies never came."""

@@ -130,12 +130,15 @@ class TaskReports:
         refusal = refused.refusal
         if refusal.is_gone:
             raise TaskGone(refusal.message) from refused
-        if not refusal.is_about_the_lock:
+        if not (refusal.is_about_the_lock or refusal.is_fault):
             raise EngineRejected(refusal.message) from refused
-        # One code and status for a lock that is another's and for a suspended instance.
+        # A task that ends in the middle of a report makes the engine fail in odd ways; and a lock
+        # that is another's has one status and code with a suspended instance.
         state = await self._state(task.task_id)
         if state is None:
             raise TaskGone(refusal.message) from refused
+        if refusal.is_fault:
+            raise EngineRejected(refusal.message) from refused
         if state.get("workerId") == task.lease and state.get("suspended"):
             msg = "The process instance is suspended; the outcome is reported when it goes on."
             raise EngineUnavailable(msg) from refused
