@@ -40,7 +40,11 @@ class RunStopping:
         thread, turn = standing.thread, standing.turn
         if thread is None or thread.live is None or turn is None or not turn.state.is_open:
             return
-        *_, latest = await self._store.attempts(turn.ref)
+        attempts = await self._store.attempts(turn.ref)
+        if not attempts:
+            # Its thread has been erased in between, and the erasure has stopped the run.
+            return
+        latest = attempts[-1]
         if latest.generation != thread.live.number or not latest.response_id:
             return
         backend = await self._backends.of(thread.live.identity)

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from dadm.application.thread_care import ThreadCare
 from dadm.domain.errors import BackendUnavailable, LeaseLost, TaskGone
-from dadm.domain.turn import TurnState
+from dadm.domain.turn import Attempt, TurnRef, TurnState
 from dadm.ports.assistant_service import ThreadChange
 from dadm.ports.audit import AuditAction
 from dadm.ports.backend import RunCancelled
@@ -124,6 +125,30 @@ async def test_nothing_is_stopped_elsewhere_unless_a_run_may_be_under_way(
     await hearer.manager.withdraw_task(make_task("t1"))
 
     assert keeping.called("cancel") == 0
+
+
+async def test_thread_that_is_erased_meanwhile_has_no_run_to_stop(
+    keeping: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asker, hearer = await keeping.replica(), await keeping.replica()
+    keeping.backend.hold_turn()
+    keeping.let_run(asker.ask("t1"))
+    await asyncio.sleep(1)
+    await asker.crash()
+    await asyncio.sleep(40)
+    thread, attempts = await keeping.thread(), keeping.store.attempts
+
+    async def erased_before(turn: TurnRef) -> tuple[Attempt, ...]:
+        # The second time, nothing can be under way there any more.
+        await ThreadCare(hearer.world).erasing.erase(thread.ref)
+        await asyncio.sleep(2 * LIMITS.turn_seconds)
+        await ThreadCare(hearer.world).erasing.erase(thread.ref)
+        return await attempts(turn)
+
+    monkeypatch.setattr(hearer.world.store, "attempts", erased_before)
+    await hearer.manager.withdraw_task(make_task("t1"))
+
+    assert not await keeping.store.turns(thread.ref)
 
 
 async def test_next_task_goes_on_where_the_withdrawn_one_left_the_thread(keeping: Stage) -> None:
