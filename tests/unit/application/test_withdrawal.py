@@ -1,6 +1,7 @@
 """A task that is gone from its engine: its run is stopped where that is possible, and nothing is asked."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -138,7 +139,7 @@ async def test_thread_that_is_erased_meanwhile_has_no_run_to_stop(
     await asyncio.sleep(40)
     thread, attempts = await keeping.thread(), keeping.store.attempts
 
-    async def erased_before(turn: TurnRef) -> tuple[Attempt, ...]:
+    async def erased_before(turn: TurnRef) -> Sequence[Attempt]:
         # The second time, nothing can be under way there any more.
         await ThreadCare(hearer.world).erasing.erase(thread.ref)
         await asyncio.sleep(2 * LIMITS.turn_seconds)
