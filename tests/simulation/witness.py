@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dadm.adapters.stores.memory import MemoryStore
-from dadm.domain.thread import Generation, Thread, ThreadKey
+from dadm.domain.thread import Generation, Thread, ThreadKey, ThreadRef
 from dadm.domain.transcript import Exchange
 from dadm.domain.turn import Turn, TurnKey, TurnState
 from dadm.ports.erasures import ErasureReceipt
@@ -46,9 +46,11 @@ class Witness:
         """When the first claim of a task took effect."""
         self.submitted_at: dict[str, list[float]] = defaultdict(list)
         """When a task's turn was submitted, each time."""
-        self.answers: dict[str, str] = {}
-        """The first answer that the store told of a task's turn."""
+        self.answers: dict[str, list[str]] = defaultdict(list)
+        """The answers that the store told of a task: one, and one more where its thread was erased
+        and the task came again, since an erasure frees its key."""
         self.changed_answers: list[str] = []
+        self._first: dict[tuple[ThreadRef, str], str] = {}
 
     def after_store_call(self, method: str, about: str, result: Any) -> None:
         """Note what has just taken effect in the store."""
@@ -94,10 +96,12 @@ class Witness:
         for thread in at_once(self._store.threads(ThreadFilter(limit=1000))):
             for turn in at_once(self._store.turns(thread.ref, limit=1000)):
                 if turn.state is TurnState.COMPLETED and turn.answer is not None:
-                    self._compare(turn.key.task_id, turn.answer)
+                    self._compare(thread.ref, turn.key.task_id, turn.answer)
 
-    def _compare(self, task: str, answer: str) -> None:
-        first = self.answers.setdefault(task, answer)
+    def _compare(self, thread: ThreadRef, task: str, answer: str) -> None:
+        if (thread, task) not in self._first:
+            self.answers[task].append(answer)
+        first = self._first.setdefault((thread, task), answer)
         if first != answer:
             self.changed_answers.append(f"{task}: first {first!r}, then {answer!r}")
 

@@ -105,6 +105,8 @@ class Passing(BaseHTTPRequestHandler):
         self._pass_on(self.rfile.read(int(self.headers["content-length"])))
 
     def _pass_on(self, body: bytes) -> None:
+        # Now, since the first piece tells whoever holds turns to hold the next one.
+        hold = self.server.hold
         headers = {"content-type": self.headers.get("content-type", "application/json")}
         asked = self.server.model.stream(self.command, self.path, content=body, headers=headers)
         with asked as reply:
@@ -114,13 +116,12 @@ class Passing(BaseHTTPRequestHandler):
             try:
                 for chunk in reply.iter_raw():
                     self.wfile.write(chunk)
-                    self._be_held()
+                    self._be_held(hold)
             except ConnectionError:
                 # Whoever asked has left.
                 return
 
-    def _be_held(self) -> None:
-        hold = self.server.hold
+    def _be_held(self, hold: Hold | None) -> None:
         if hold is not None and not self._was_held:
             # Behind the first piece, so that the run has begun and been named.
             self._was_held = True
