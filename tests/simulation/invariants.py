@@ -204,10 +204,16 @@ def i7_every_task_has_its_outcome(seen: Seen) -> Iterator[str]:
 
 
 def only_what_is_lost_is_healed(seen: Seen) -> Iterator[str]:
-    """Rule 8: a conversation is given up as lost only if its backend really lost it."""
+    """Rule 8: a conversation is given up as lost only if its backend really lost it.
+
+    What a replica fills that was paused beyond its lease never goes live: it may have looked for a
+    conversation that the thread has left since, and that was deleted.
+    """
     for thread in seen.threads:
         for generation in thread.generations:
-            if generation.reason is GenerationReason.LOST and not any(
+            went_live = generation.conversation_id in seen.witness.went_live
+            is_given_up = went_live and generation.reason is GenerationReason.LOST
+            if is_given_up and not any(
                 before.conversation_id in seen.ledger.lost
                 for before in thread.generations
                 if before.number < generation.number

@@ -17,6 +17,9 @@ REGRESSIONS = MappingProxyType(
         2343: "A replanning thought lost arrived late and took the next attempt back to planned.",
         1683: "Withdrawing a task between two attempts ended the whole program.",
         93: "The same, at a backend that keeps nothing.",
+        10204: "Where a clock drifts, the keeper of a lease woke ever earlier without end.",
+        8764: "The check took the answer of a thread begun anew after an erasure for a changed one.",
+        21002: "The check took a conversation for live that a paused replica had filled too late.",
     }
 )
 """For each seed, the bug."""

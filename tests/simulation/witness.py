@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dadm.adapters.stores.memory import MemoryStore
-from dadm.domain.thread import Generation, Thread, ThreadKey, ThreadRef
+from dadm.domain.thread import ConversationId, Generation, Thread, ThreadKey, ThreadRef
 from dadm.domain.transcript import Exchange
 from dadm.domain.turn import Turn, TurnKey, TurnState
 from dadm.ports.erasures import ErasureReceipt
@@ -50,6 +50,8 @@ class Witness:
         """The answers that the store told of a task: one, and one more where its thread was erased
         and the task came again, since an erasure frees its key."""
         self.changed_answers: list[str] = []
+        self.went_live: set[ConversationId] = set()
+        """The conversations that were the live ones of their threads at some time."""
         self._first: dict[tuple[ThreadRef, str], str] = {}
 
     def after_store_call(self, method: str, about: str, result: Any) -> None:
@@ -59,6 +61,12 @@ class Witness:
         if isinstance(result, Submitted):
             times = self.submitted_at[result.turn.key.task_id]
             times.append(self._loop.time())
+        if method == "make_live":
+            self.went_live.update(
+                thread.live.conversation_id
+                for thread in at_once(self._store.threads(ThreadFilter(limit=1000)))
+                if thread.live is not None
+            )
         if method in DECISIONS:
             self._compare_answers()
 
