@@ -164,6 +164,8 @@ class ConversationOpening:
         source: Generation | None = None
         for _ in range(BUILD_ATTEMPTS):
             generation = await self._begin(thread, backend, window if copied else None, reason)
+            if not copied:
+                return generation
             if await self._fill(backend, generation, copied, source):
                 return generation
             await self._store.retire(lease, generation.number)

@@ -61,6 +61,9 @@ class _Fault:
     is_applied: bool
 
 
+ITEMS_AT_ONCE = 20
+
+
 class ScriptedBackend:
     """Plays the model's part by a script, and a backend's of either kind.
 
@@ -70,10 +73,9 @@ class ScriptedBackend:
     Attributes:
         calls: Every call that was made, in order.
         questions: Every question that reached the model, in order.
+        append_limit: As at OpenAI, or 0 where it keeps nothing.
+        links_items: Whether it keeps any.
     """
-
-    append_limit = 20
-    links_items = True
 
     def __init__(
         self,
@@ -98,6 +100,8 @@ class ScriptedBackend:
         self._lines = Lines(answers)
         self._identity = identity or BackendIdentity(adapter="scripted")
         self._history_characters = 0 if keeps_conversations else history_characters
+        self.append_limit = ITEMS_AT_ONCE if keeps_conversations else 0
+        self.links_items = keeps_conversations
         self._new_id = new_id or _counting()
         self._kept = Conversations(self._new_id) if keeps_conversations else None
         self._faults: list[_Fault] = []
