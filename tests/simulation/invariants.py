@@ -97,9 +97,9 @@ def i3_answers_never_change(seen: Seen) -> Iterator[str]:
     erased = sum(thread.receipt is not None for thread in seen.threads)
     for thread in seen.threads:
         for turn in thread.turns:
-            recorded = seen.witness.answers.get(turn.key.task_id)
-            if recorded and turn.answer != recorded[-1]:
-                yield f"{turn.key.task_id} was answered {recorded[-1]!r} and is {turn.answer!r}"
+            recorded = seen.witness.first_answers.get((thread.thread.ref, turn.key.task_id))
+            if recorded is not None and turn.answer != recorded:
+                yield f"{turn.key.task_id} was answered {recorded!r} and is {turn.answer!r}"
     for task, answers in seen.witness.answers.items():
         if len(answers) > 1 + erased:
             yield f"{task} has {len(answers)} answers, {erased} threads were erased"

@@ -52,7 +52,8 @@ class Witness:
         self.changed_answers: list[str] = []
         self.went_live: set[ConversationId] = set()
         """The conversations that were the live ones of their threads at some time."""
-        self._first: dict[tuple[ThreadRef, str], str] = {}
+        self.first_answers: dict[tuple[ThreadRef, str], str] = {}
+        """The first answer that the store told of a task on a thread."""
 
     def after_store_call(self, method: str, about: str, result: Any) -> None:
         """Note what has just taken effect in the store."""
@@ -107,9 +108,9 @@ class Witness:
                     self._compare(thread.ref, turn.key.task_id, turn.answer)
 
     def _compare(self, thread: ThreadRef, task: str, answer: str) -> None:
-        if (thread, task) not in self._first:
+        if (thread, task) not in self.first_answers:
             self.answers[task].append(answer)
-        first = self._first.setdefault((thread, task), answer)
+        first = self.first_answers.setdefault((thread, task), answer)
         if first != answer:
             self.changed_answers.append(f"{task}: first {first!r}, then {answer!r}")
 
