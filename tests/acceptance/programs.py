@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -125,6 +126,9 @@ def running(
 def _running(
     command: tuple[str, ...], folder: Path, environment: dict[str, str]
 ) -> Iterator[Program]:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Where the tests run in a shell's background, programs would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command,
         cwd=folder,
