@@ -60,6 +60,19 @@ def render_prompt(task: ServiceTask, *, shown: Mapping[str, str]) -> Prompt:
     return Prompt(text=text, shown=newly_shown)
 
 
+def doubtful_placeholders(question: str) -> tuple[str, ...]:
+    """Give what the placeholders of a question hold that is no variable's plain name or path.
+
+    Such a placeholder can be filled only by a variable that has exactly this unusual name.
+    """
+    held = (found.group(1).strip() for found in _PLACEHOLDER.finditer(question))
+    return tuple(_quoted(path) for path in held if not _PATH.fullmatch(path))
+
+
+def _quoted(path: str) -> str:
+    return path if len(path) <= LONGEST_QUOTE else f"{path[: LONGEST_QUOTE - 1]}…"
+
+
 def _fill(task: ServiceTask, written: set[str]) -> str:
     def replace(found: re.Match[str]) -> str:
         path = found.group(1).strip()
@@ -67,10 +80,9 @@ def _fill(task: ServiceTask, written: set[str]) -> str:
             written.add(path)
             return _as_text(task.variables[path])
         if not _PATH.fullmatch(path):
-            shortened = path if len(path) <= LONGEST_QUOTE else f"{path[: LONGEST_QUOTE - 1]}…"
             msg = (
-                f"The prompt of task {_name_of(task)!r} has the placeholder ${{{shortened}}}, which "
-                "is not a variable or a path into one."
+                f"The prompt of task {_name_of(task)!r} has the placeholder ${{{_quoted(path)}}}, "
+                "which is not a variable or a path into one."
             )
             raise InvalidTask(msg)
         return _as_text(_value_at(task, path))

@@ -65,3 +65,17 @@ def platform_attribute(node: etree._Element, name: str) -> str | None:
     """Give an attribute of the Camunda 7 family."""
     value = node.get(f"{{{CAMUNDA}}}{name}")
     return value if value is not None else node.get(f"{{{OPERATON}}}{name}")
+
+
+def subject_of(node: etree._Element) -> str:
+    """Name a node for people: its tag and id, or those of the nearest that has an id."""
+    holder = node
+    while holder.get("id") is None:
+        above = holder.getparent()
+        if above is None:
+            break
+        holder = above
+    named = f"{short_name(holder.tag)} {holder.get('id')}" if holder.get("id") else ""
+    if holder is node or not named:
+        return named or short_name(node.tag)
+    return f"{named} ({short_name(node.tag)})"

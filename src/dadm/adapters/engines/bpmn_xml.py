@@ -1,5 +1,6 @@
 """XML read without entities, document types, external references or the network."""
 
+import re
 from typing import Any
 
 from lxml import etree
@@ -10,15 +11,28 @@ LARGEST_DOCUMENT = 4 * 1024 * 1024
 """Bytes; the largest models people draw stay well below one mebibyte."""
 
 
-def read_xml(document: bytes, resource: str) -> etree._Element:
-    """Parse a document that nobody has vouched for; `resource` names it in messages.
+_PLACE = re.compile(r", line \d+, column \d+$")
+
+
+class UnusableXml(Exception):
+    """Why a document is not read, to be said behind its name, and the line it is seen at."""
+
+    def __init__(self, reason: str, line: int = 1) -> None:
+        """Say the reason."""
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+
+
+def parse_xml(document: bytes) -> etree._Element:
+    """Parse a document that nobody has vouched for.
 
     Raises:
-        InvalidModel: It is too large, is no well-formed XML, or declares a document type.
+        UnusableXml: It is too large, is no well-formed XML, or declares a document type.
     """
     if len(document) > LARGEST_DOCUMENT:
-        text = f"{resource} has {len(document)} bytes; a model may have {LARGEST_DOCUMENT} at most."
-        raise InvalidModel(text)
+        text = f"has {len(document)} bytes; a model may have {LARGEST_DOCUMENT} at most."
+        raise UnusableXml(text)
     parser = etree.XMLParser(
         resolve_entities=False,
         load_dtd=False,
@@ -33,10 +47,23 @@ def read_xml(document: bytes, resource: str) -> etree._Element:
     try:
         root = etree.fromstring(document, parser)
     except etree.XMLSyntaxError as error:
-        text = f"{resource} is no well-formed XML: {error.msg}"
-        raise InvalidModel(text) from error
+        said = _PLACE.sub("", error.msg or "it cannot be parsed").rstrip(".")
+        line = error.lineno or 1
+        raise UnusableXml(f"is no well-formed XML: {said} (line {line}).", line) from error
     about: Any = root.getroottree().docinfo
     if about.doctype or about.internalDTD is not None or about.externalDTD is not None:
-        text = f"{resource} declares a document type (<!DOCTYPE …>), which a model must not."
-        raise InvalidModel(text)
+        raise UnusableXml("declares a document type (<!DOCTYPE …>), which a model must not.")
     return root
+
+
+def read_xml(document: bytes, resource: str) -> etree._Element:
+    """Parse a document as `parse_xml` does; `resource` names it in messages.
+
+    Raises:
+        InvalidModel: It cannot be used.
+    """
+    try:
+        return parse_xml(document)
+    except UnusableXml as unusable:
+        text = f"{resource} {unusable.reason}"
+        raise InvalidModel(text) from unusable

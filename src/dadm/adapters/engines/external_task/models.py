@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
+from dadm.adapters.engines.bpmn_errors import caught_errors, declared_errors
 from dadm.adapters.engines.bpmn_names import (
     BPMN,
     CAMUNDA_7,
-    bpmn_child,
     bpmn_children,
     child_text,
     extensions,
@@ -85,9 +85,7 @@ def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> Def
         InvalidModel: It is no XML that is safe to read.
     """
     root = read_xml(document, f"the deployed model of {key}")
-    errors = {
-        node.get("id", ""): node.get("errorCode", "") for node in bpmn_children(root, "error")
-    }
+    errors = declared_errors(root)
     tasks: dict[str, TaskModel] = {}
     calls: list[CallModel] = []
     answers: set[str] = set()
@@ -102,7 +100,7 @@ def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> Def
                     answers |= {*task.answers, *_copies(node, task.answers)}
         for node in process.iter(f"{{{BPMN}}}callActivity"):
             called = _written_out(node.get("calledElement", ""))
-            caught = frozenset(_caught(node, errors))
+            caught = frozenset(caught_errors(node, errors))
             calls.append(CallModel(called=called, caught_errors=caught))
     return DefinitionModel(tasks=tasks, calls=tuple(calls), own_answers=frozenset(answers))
 
@@ -121,38 +119,13 @@ def _task(node: etree._Element, errors: Mapping[str, str]) -> TaskModel:
             for child in _inside(node, "properties", "property")
         },
         mapped=mapped or None,
-        caught_errors=frozenset(_caught(node, errors)),
+        caught_errors=frozenset(caught_errors(node, errors)),
     )
 
 
 def _written_out(text: str) -> str:
     """Give what a model writes out, `""` where it is computed."""
     return "" if "${" in text or "#{" in text else text.strip()
-
-
-def _caught(node: etree._Element, errors: Mapping[str, str]) -> Iterator[str]:
-    """Give the codes caught at an activity, and by the scopes around it within its process."""
-    at: etree._Element | None = node
-    while at is not None and at.tag != f"{{{BPMN}}}process":
-        scope = at.getparent()
-        if scope is None:
-            return
-        for event in bpmn_children(scope, "boundaryEvent"):
-            if event.get("attachedToRef") == at.get("id"):
-                yield from _codes(event, errors)
-        for sub_process in bpmn_children(scope, "subProcess"):
-            if sub_process.get("triggeredByEvent") == "true" and sub_process is not at:
-                for event in bpmn_children(sub_process, "startEvent"):
-                    yield from _codes(event, errors)
-        at = scope
-
-
-def _codes(event: etree._Element, errors: Mapping[str, str]) -> Iterator[str]:
-    definition = bpmn_child(event, "errorEventDefinition")
-    if definition is not None:
-        reference = definition.get("errorRef", "")
-        # A reference that is not declared is the code itself, as these engines read it.
-        yield errors.get(reference, reference)
 
 
 def _copies(node: etree._Element, answers: frozenset[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import cast
 
 from lxml import etree
 
-from dadm.adapters.engines.bpmn_names import short_name
+from dadm.adapters.engines.bpmn_names import subject_of
 from dadm.adapters.engines.embedded.models.expressions import Expression
 from dadm.adapters.engines.embedded.models.translation import ExpressionInvalid
 from dadm.domain.errors import InvalidModel
@@ -22,9 +22,9 @@ class Findings:
     def add(self, node: etree._Element, problem: str) -> None:
         """Note a problem, with the node's line, and its id or that of what holds it."""
         line = cast("int | None", node.sourceline) or 0
-        text = f"{self.resource}, line {line}: {_subject(node)} {problem}"
-        if (line, text) not in self._found:
-            self._found.append((line, text))
+        sentence = f"{subject_of(node)} {problem}"
+        if (line, sentence) not in self._found:
+            self._found.append((line, sentence))
 
     def expression(
         self, node: etree._Element, read: Callable[[str], Expression], text: str
@@ -37,9 +37,14 @@ class Findings:
             return Expression(text, ())
 
     @property
+    def placed(self) -> tuple[tuple[int, str], ...]:
+        """All findings as lines and sentences, by line; 0 where a line is not known."""
+        return tuple(sorted(self._found, key=lambda found: found[0]))
+
+    @property
     def texts(self) -> tuple[str, ...]:
-        """All findings as sentences, by line."""
-        return tuple(text for _, text in sorted(self._found, key=lambda found: found[0]))
+        """All findings as sentences that name the file and the line, by line."""
+        return tuple(f"{self.resource}, line {line}: {said}" for line, said in self.placed)
 
 
 def refuse(findings: "list[Findings]") -> None:
@@ -51,17 +56,3 @@ def refuse(findings: "list[Findings]") -> None:
     texts = [text for each in findings for text in each.texts]
     if texts:
         raise InvalidModel("\n".join(("This model cannot be deployed:", *texts)))
-
-
-def _subject(node: etree._Element) -> str:
-    """Name a node: its tag and id, or those of the nearest that has an id."""
-    holder = node
-    while holder.get("id") is None:
-        above = holder.getparent()
-        if above is None:
-            break
-        holder = above
-    named = f"{short_name(holder.tag)} {holder.get('id')}" if holder.get("id") else ""
-    if holder is node or not named:
-        return named or short_name(node.tag)
-    return f"{named} ({short_name(node.tag)})"

@@ -57,6 +57,14 @@ def read_models(documents: Mapping[str, bytes]) -> tuple[ReadProcess, ...]:
     return tuple(read)
 
 
+def problems_of(definitions: etree._Element) -> tuple[tuple[int, str], ...]:
+    """Give what would not run as meant in a file, as lines and sentences; empty if it would run."""
+    findings = Findings("")
+    for _ in _FileReading(definitions, findings).models():
+        pass
+    return findings.placed
+
+
 def read_process(source: bytes, resource: str, key: str) -> ProcessModel:
     """Read one process of a file that was deployed before.
 
