@@ -27,6 +27,7 @@ from dadm.bootstrap.engines import (
     orchestrator,
     thread_cleanup,
 )
+from dadm.bootstrap.linting import lint_models
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.errors import InvalidAssistant, SettingsError
@@ -50,6 +51,7 @@ __all__ = [
     "check_assistants",
     "embedded_engine",
     "external_engine",
+    "lint_models",
     "open_assistant_side",
     "open_databases",
     "open_engine",

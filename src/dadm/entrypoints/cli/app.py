@@ -15,6 +15,7 @@ from dadm.entrypoints.cli import (
     check,
     incidents,
     instances,
+    linting,
     probe,
     processes,
     service_commands,
@@ -61,6 +62,13 @@ def build() -> typer.Typer:
         "OPENAI_API_KEY=any OPENAI_BASE_URL=http://127.0.0.1:5010/v1 dadm serve",
     )
     command("deploy", processes.deploy, PROCESSES, "dadm deploy decision.bpmn review.bpmn")
+    command(
+        "lint",
+        linting.lint,
+        PROCESSES,
+        "dadm lint decision.bpmn",
+        "dadm lint models --engine camunda8 --strict",
+    )
     command(
         "start",
         processes.start,
