@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.element_templates.fixtures import NO_VALIDATOR, TEMPLATES
 from tests.engines.fixtures import ENGINES, NO_ENGINE, camunda7_url, camunda8_url, operaton_url
 
 if TYPE_CHECKING:
@@ -46,7 +47,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say out loud how many tests were skipped for want of something to test against."""
     skipped = terminalreporter.stats.get("skipped", [])
-    missing = ((POSTGRES, NO_POSTGRES), (AGENTIC_API, NO_AGENTIC_API), (ENGINES, NO_ENGINE))
+    missing = (
+        (POSTGRES, NO_POSTGRES),
+        (AGENTIC_API, NO_AGENTIC_API),
+        (ENGINES, NO_ENGINE),
+        (TEMPLATES, NO_VALIDATOR),
+    )
     for what, why in missing:
         without = [report for report in skipped if why in str(report.longrepr)]
         if without:

@@ -28,7 +28,7 @@ from dadm.domain.errors import (
     StoreUnavailable,
     TaskGone,
 )
-from dadm.domain.task import Outcome, ServiceTask, VariableSelection
+from dadm.domain.task import Outcome, ServiceTask, VariableSelection, parse_answer_schema
 from dadm.ports.assistant_service import AssistantService
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import LeasedTask, ProcessModels, ServiceTasks, TopicSubscription
@@ -288,6 +288,7 @@ class ServiceOrchestrator:
             own_answers=task.own_answers,
             assistant=wanted,
             selection=VariableSelection.parse(task.properties.get("variables", "")),
+            answer_schema=parse_answer_schema(task.properties.get("answerSchema", "")),
         )
 
     async def _drain(self, seconds: float) -> None:

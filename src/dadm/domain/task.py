@@ -1,5 +1,6 @@
 """A service task from any engine, and the outcome the engine gets for it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -157,6 +158,25 @@ class ServiceTask:
         except RecursionError as error:
             msg = "A variable is nested too deeply."
             raise InvalidTask(msg) from error
+
+
+def parse_answer_schema(text: str) -> JsonObject | None:
+    """Read a JSON Schema that a model writes out; None for a blank text.
+
+    Raises:
+        InvalidTask: It is no JSON, or no object.
+    """
+    if not text.strip():
+        return None
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"answerSchema is no JSON: {error}."
+        raise InvalidTask(msg) from error
+    if not isinstance(schema, dict):
+        msg = "answerSchema must be a JSON object that describes the answer."
+        raise InvalidTask(msg)
+    return schema
 
 
 def refuse_unusable_id(name: str, value: str) -> None:

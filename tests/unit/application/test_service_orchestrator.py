@@ -179,7 +179,7 @@ async def test_task_carries_what_the_engine_knows_of_it(work: Work) -> None:
             variables={"a": 1, "b": 2, "recommendation": "x"},
             mapped=("a",),
             own_answers=frozenset({"recommendation"}),
-            properties={"variables": "all"},
+            properties={"variables": "all", "answerSchema": '{"type": "object"}'},
         )
     )
 
@@ -193,6 +193,7 @@ async def test_task_carries_what_the_engine_knows_of_it(work: Work) -> None:
         mapped=("a",),
         own_answers=frozenset({"recommendation"}),
         selection=task.selection,
+        answer_schema={"type": "object"},
     )
     assert str(task.selection) == "all"
 
@@ -240,8 +241,16 @@ async def test_unknown_assistant_is_an_incident_that_lists_those_known(work: Wor
     assert (outcome.retries, "analyst, critic" in outcome.message) == (0, True)
 
 
-async def test_task_that_cannot_be_asked_is_an_incident(work: Work) -> None:
-    await work.do(make_leased_task("t1", documentation="", element_name=""))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"documentation": "", "element_name": ""},
+        {"properties": {"answerSchema": "{'type': 'object'}"}},
+        {"properties": {"answerSchema": "[]"}},
+    ],
+)
+async def test_task_that_cannot_be_asked_is_an_incident(work: Work, fields: dict[str, Any]) -> None:
+    await work.do(make_leased_task("t1", **fields))
 
     (outcome,) = work.outcomes("t1")
     assert isinstance(outcome, Failed)

@@ -31,7 +31,7 @@ LEAVES = [name for name, command in EVERY.items() if not hasattr(command, "comma
 def test_there_is_every_command_that_the_documents_name() -> None:
     assert {name.removeprefix("dadm ") for name in LEAVES} == {
         *("demo", "run", "serve", "work", "simulate-openai", "deploy", "start", "message"),
-        "lint",
+        *("lint", "templates"),
         *("instances list", "instances show", "instances cancel"),
         *("tasks list", "tasks complete", "incidents list", "incidents retry"),
         *("threads list", "threads show", "threads verify", "threads rebuild"),

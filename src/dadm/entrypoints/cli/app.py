@@ -20,6 +20,7 @@ from dadm.entrypoints.cli import (
     processes,
     service_commands,
     tasks,
+    templates,
     thread_care,
     thread_erasing,
     thread_verifying,
@@ -68,6 +69,12 @@ def build() -> typer.Typer:
         PROCESSES,
         "dadm lint decision.bpmn",
         "dadm lint models --engine camunda8 --strict",
+    )
+    command(
+        "templates",
+        templates.templates,
+        PROCESSES,
+        "dadm templates > resources/element-templates/dadm.json",
     )
     command(
         "start",

@@ -17,12 +17,13 @@ from dadm.adapters.engines.linting.reading import (
     line_of,
 )
 from dadm.domain.assistant import AssistantCatalogue
-from dadm.domain.errors import BackendRefused
+from dadm.domain.errors import BackendRefused, InvalidTask
 from dadm.domain.prompt import doubtful_placeholders
+from dadm.domain.task import parse_answer_schema
 
 SETTINGS = (
     *("service.type", "service.name", "assistant", "prompt", "variables"),
-    *("resultVariable", "errorCode"),
+    *("resultVariable", "errorCode", "answerSchema"),
 )
 """The settings of AI tasks that are read."""
 
@@ -50,6 +51,7 @@ def check_task(
     _check_prompt(task, report)
     _check_assistant(task, report, catalogue)
     _check_error_path(task, report, errors)
+    _check_answer_schema(task, report)
 
 
 def check_results(tasks: Sequence[WorkerTask], report: Report) -> None:
@@ -132,6 +134,15 @@ def _check_error_path(task: WorkerTask, report: Report, errors: Mapping[str, str
                     f"{code!r}."
                 )
                 report.add(rules.ERROR_NEVER_RAISED, event, problem)
+
+
+def _check_answer_schema(task: WorkerTask, report: Report) -> None:
+    given = task.settings.get("answerSchema")
+    if given is not None:
+        try:
+            parse_answer_schema(given.value)
+        except InvalidTask as error:
+            report.add(rules.INVALID_SCHEMA, given.node, f"cannot be asked: {error.message}")
 
 
 def _boundary_events(node: etree._Element) -> list[etree._Element]:

@@ -283,11 +283,27 @@ SAME_RESULT = Rule(
     remedy="Give each its own name. `<task id>_result` holds each answer anyway.",
 )
 
+INVALID_SCHEMA = Rule(
+    code="invalid_answer_schema",
+    severity=Severity.ERROR,
+    means="`answerSchema` is no JSON object, so that the task ends in an incident.",
+    example=_task(_property("answerSchema", "{'type': 'object'}")),
+    remedy="Write a JSON Schema: an object, with names and texts in double quotes.",
+)
+
 RULES = (
     *(NOT_XML, NOT_BPMN, NO_PROCESS, NOT_RUN_EMBEDDED),
     *(NO_WORKER, MISSING_TOPIC, COMPUTED_TOPIC, SHARED_TOPIC, TOPIC_ELSEWHERE),
     *(MISSPELT_TYPE, MISSPELT_SETTING, MISSING_PROMPT, PROMPT_IS_NAME, DOUBTFUL_PLACEHOLDER),
     *(UNKNOWN_ASSISTANT, UNKNOWN_SERVICE_NAME, UNCAUGHT_ERROR_CODE, ERROR_NEVER_RAISED),
-    *(SAME_RESULT, NO_TIME_TO_LIVE, EMPTY_HEADER, HEADER_EXPRESSION, NOT_A_HEADER, PROMPT_NOT_SENT),
+    *(
+        SAME_RESULT,
+        INVALID_SCHEMA,
+        NO_TIME_TO_LIVE,
+        EMPTY_HEADER,
+        HEADER_EXPRESSION,
+        NOT_A_HEADER,
+        PROMPT_NOT_SENT,
+    ),
 )
 """All rules, in the order of the reference."""
