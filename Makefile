@@ -13,7 +13,7 @@ BUDGET_ACCEPTANCE ?= 900
 BUDGET_ENGINES    ?= 600
 
 BIN  := $(VENV)/bin
-DOCS  = $(sort $(wildcard tools/*_map.py tools/*_reference.py))
+DOCS  = $(sort $(wildcard tools/*_map.py tools/*_reference.py tools/*_pictures.py))
 SUITE = $(BIN)/python tools/suite.py
 
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
