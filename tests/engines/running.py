@@ -73,8 +73,29 @@ def running_broker(folder: Path) -> Iterator[str]:
     with running(*started, folder=folder) as program:
         program.heard(r"Started StandaloneBroker", seconds=READY_SECONDS)
         address = f"http://127.0.0.1:{port}/v2"
+        wait_for_partition(address)
         wait_for_jobs(address)
         yield address
+
+
+def wait_for_partition(address: str) -> None:
+    """Wait until a broker knows who leads its partition.
+
+    Before that it hands out no jobs as if there were none, and can deliver nothing else.
+    """
+    until = time.monotonic() + READY_SECONDS
+    while True:
+        with urllib.request.urlopen(f"{address}/topology", timeout=30) as reply:  # noqa: S310
+            topology = json.load(reply)
+        if any(
+            partition["role"] == "leader" and partition["health"] == "healthy"
+            for broker in topology["brokers"]
+            for partition in broker["partitions"]
+        ):
+            return
+        if time.monotonic() > until:
+            raise AssertionError(topology)
+        time.sleep(0.1)
 
 
 def wait_for_jobs(address: str) -> None:
