@@ -5,7 +5,17 @@ import pytest
 from dadm.adapters.assistant_files import SHIPPED, read_catalogue
 from dadm.adapters.engines.linting import lint
 from dadm.ports.model_findings import EngineKind, LintedModel
-from tests.adapters.engines.bpmn import definitions, job, model, node, process, task
+from tests.adapters.engines.bpmn import (
+    definitions,
+    end,
+    flows,
+    job,
+    model,
+    node,
+    process,
+    start,
+    task,
+)
 
 ASSISTANTS = read_catalogue(SHIPPED)
 AI = "<camunda:property name='service.type' value='assistant'/>"
@@ -154,10 +164,76 @@ def test_error_codes_are_compared_with_what_is_caught_around_the_task(
 
 def test_the_same_result_variable_in_two_processes_is_not_the_same() -> None:
     named = setting("resultVariable", "x")
-    apart = definitions(process(ai_task("a", named)), process(ai_task("b", named), key="q"))
 
-    assert codes(apart) == []
-    assert codes(model(ai_task("a", named), ai_task("b", named))) == ["same_result_variable"]
+    assert (
+        codes(definitions(process(ai_task("a", named)), process(ai_task("b", named), key="q")))
+        == []
+    )
+
+
+EVENT = "<bpmn:errorEventDefinition/>"
+ATTACHED = "attachedToRef='a'"
+
+
+@pytest.mark.parametrize(
+    ("parts", "both"),
+    [
+        ((flows("s > a > b > e"),), True),
+        ((flows("s > b > a > e"),), True),
+        ((node("parallelGateway", "g"), flows("s > g > a > e", "g > b > e")), True),
+        ((node("inclusiveGateway", "g"), flows("s > g > a > e", "g > b > e")), True),
+        ((flows("s > a > e", "s > b"),), True),
+        ((node("exclusiveGateway", "g"), flows("s > g > a > e", "g > b > e")), False),
+        ((node("exclusiveGateway", "g"), flows("s > g > a > g", "g > b > e")), True),
+        (
+            (
+                node("parallelGateway", "f"),
+                node("parallelGateway", "j"),
+                node("exclusiveGateway", "g"),
+                flows("s > f > j", "f > h > j", "j > g > a > e", "g > b > e"),
+                node("userTask", "h"),
+            ),
+            False,
+        ),
+        ((node("boundaryEvent", "c", EVENT, ATTACHED), flows("s > a > e", "c > b > e")), False),
+        ((node("boundaryEvent", "c", EVENT, ATTACHED), flows("s > a > b > e", "c > b")), True),
+        (
+            (
+                node("parallelGateway", "g"),
+                node("userTask", "u"),
+                node("boundaryEvent", "c", EVENT, "attachedToRef='u'"),
+                flows("s > g > u > e", "g > a > e", "c > b > e"),
+            ),
+            True,
+        ),
+        (
+            (
+                node("boundaryEvent", "c", EVENT, f"{ATTACHED} cancelActivity='false'"),
+                flows("s > a > e", "c > b > e"),
+            ),
+            True,
+        ),
+    ],
+)
+def test_one_result_variable_of_two_tasks_matters_if_both_may_run(
+    parts: tuple[str, ...], both: bool
+) -> None:
+    named = setting("resultVariable", "x")
+    found = codes(model(start(), end(), ai_task("a", named), ai_task("b", named), *parts))
+
+    assert found == (["same_result_variable"] if both else [])
+
+
+def test_tasks_inside_sub_processes_are_compared_by_these() -> None:
+    named = setting("resultVariable", "x")
+    within = (
+        node("subProcess", "u", ai_task("a", named)),
+        node("subProcess", "v", ai_task("b", named)),
+    )
+    decided = (node("exclusiveGateway", "g"), flows("s > g > u > e", "g > v > e"))
+
+    assert codes(model(start(), end(), *within, flows("s > u > v > e"))) == ["same_result_variable"]
+    assert codes(model(start(), end(), *within, *decided)) == []
 
 
 def test_topics_are_compared_over_all_files_and_between_ai_tasks_and_others_only() -> None:

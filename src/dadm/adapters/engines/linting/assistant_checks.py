@@ -8,6 +8,7 @@ from lxml import etree
 from dadm.adapters.engines.bpmn_errors import caught_errors, error_codes
 from dadm.adapters.engines.bpmn_names import bpmn_children
 from dadm.adapters.engines.linting import rules
+from dadm.adapters.engines.linting.flow_order import may_both_run
 from dadm.adapters.engines.linting.reading import (
     ASSISTANT,
     Report,
@@ -62,7 +63,7 @@ def check_results(tasks: Sequence[WorkerTask], report: Report) -> None:
         if not name:
             continue
         first = named.setdefault((task.process_key, name), task)
-        if first is not task:
+        if first is not task and may_both_run(first.node, task.node):
             problem = (
                 f"writes its answer to {name!r}, as {first.node.get('id')} does "
                 f"(line {line_of(first.node)}): the later answer replaces the earlier one."

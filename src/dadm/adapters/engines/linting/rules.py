@@ -275,11 +275,13 @@ ERROR_NEVER_RAISED = Rule(
 SAME_RESULT = Rule(
     code="same_result_variable",
     severity=Severity.WARNING,
-    means="Two AI tasks of a process write their answers to one `resultVariable`: the later answer "
-    "replaces the earlier one.",
+    means="Two AI tasks of a process write their answers to one `resultVariable`, and both may run "
+    "in one instance: the later answer replaces the earlier one. Tasks on two ways out of one "
+    "decision are no such pair.",
     example=_task(_property("resultVariable", "reason"))
     + "\n"
-    + _task(_property("resultVariable", "reason")).replace('"Explain"', '"Again"'),
+    + _task(_property("resultVariable", "reason")).replace('"Explain"', '"Again"')
+    + '\n<bpmn:sequenceFlow id="ToAgain" sourceRef="Explain" targetRef="Again" />',
     remedy="Give each its own name. `<task id>_result` holds each answer anyway.",
 )
 

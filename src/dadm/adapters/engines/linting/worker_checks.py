@@ -71,19 +71,18 @@ def check_shared_topics(
         engine: For whom they all are.
     """
     word = "job type" if engine is EngineKind.CAMUNDA_8 else "topic"
-    foreign: dict[str, list[tuple[WorkerTask, str]]] = {}
+    foreign: dict[str, dict[str, tuple[WorkerTask, str]]] = {}
     for task, _, resource in tasks:
         if not task.is_assistant and task.topic and not is_computed(task.topic):
-            foreign.setdefault(task.topic, []).append((task, resource))
+            foreign.setdefault(task.topic, {}).setdefault(task.process_key, (task, resource))
     for task, report, _ in tasks:
-        if not task.is_assistant:
-            continue
-        for other, resource in foreign.get(task.topic, ()):
-            is_same = other.process_key == task.process_key
-            rule = rules.SHARED_TOPIC if is_same else rules.TOPIC_ELSEWHERE
+        others = foreign.get(task.topic, {}) if task.is_assistant else {}
+        is_same = task.process_key in others
+        # One of them is enough: the remedy is the same for all.
+        for other, resource in [others[task.process_key]] if is_same else [*others.values()][:1]:
             problem = (
                 f"has the {word} {task.topic!r}, as {other.node.get('id')} in "
                 f"{other.process_key} has ({resource}, line {line_of(other.node)}), which is not "
                 "an AI task."
             )
-            report.add(rule, task.node, problem)
+            report.add(rules.SHARED_TOPIC if is_same else rules.TOPIC_ELSEWHERE, task.node, problem)
