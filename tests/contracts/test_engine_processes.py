@@ -298,6 +298,7 @@ async def test_an_error_that_nothing_catches_leaves_the_instance_running(
     (message,) = await given.incidents(instance_id)
     assert "OTHER" in message
     assert not await given.engine.ended_instances(after=0, limit=9)
+    assert await given.engine.active_process_instances([instance_id])
 
 
 async def test_what_is_mapped_in_is_named_and_given(given: EngineUnderTest) -> None:

@@ -362,3 +362,27 @@ async def test_ends_are_told_in_order_until_forgotten(given: EngineUnderTest) ->
     left = await given.other.ended_instances(after=0, limit=10)
     is_outbox = Feature.OUTBOX in given.engine.features
     assert list(left) == ([told[2]] if is_outbox else list(told))
+
+
+async def test_instances_are_active_until_they_end(given: EngineUnderTest) -> None:
+    assert Feature.ACTIVE_INSTANCES in given.engine.features
+    waiting, stuck, cancelled = [await given.offer() for _ in range(3)]
+    asked = [waiting, stuck, cancelled, "unknown"]
+    assert set(await given.other.active_process_instances(asked)) == set(asked[:3])
+
+    await given.cancel(cancelled)
+    for task in await given.fetch():
+        if task.process_instance_id == stuck:
+            await give_up(given.engine, task)
+
+    assert set(await given.other.active_process_instances(asked)) == {waiting, stuck}
+    assert not await given.engine.active_process_instances([])
+
+
+async def test_more_instances_than_fit_one_request_are_asked_about(
+    given: EngineUnderTest,
+) -> None:
+    running = await given.offer()
+    asked = [f"unknown {number}" for number in range(1001)]
+
+    assert set(await given.engine.active_process_instances([*asked, running])) == {running}

@@ -42,6 +42,7 @@ async def test_an_empty_store_has_nothing(processes: ProcessStore) -> None:
     assert await processes.incidents(instance_id=None, limit=10) == ()
     assert await processes.incident("x1") is None
     assert await processes.ended_instances(after=0, limit=10) == ()
+    assert await processes.active_instances(["i1"]) == frozenset()
     assert (await processes.now()).tzinfo is not None
 
 
@@ -455,3 +456,16 @@ async def test_the_ends_of_instances_are_told_once_and_in_order(processes: Proce
     await processes.save([change(replace(last, state=InstanceState.COMPLETED))])
     (later,) = await processes.ended_instances(after=told[2].position, limit=10)
     assert later.position > told[2].position
+
+
+async def test_instances_are_active_until_they_end(processes: ProcessStore) -> None:
+    await begin(processes, instance_id="running")
+    done = await begin(processes, instance_id="done")
+    asked = ["running", "done", "unknown", "running"]
+    assert await processes.active_instances(asked) == {"running", "done"}
+
+    await processes.save([change(replace(done, state=InstanceState.CANCELLED))])
+
+    assert await processes.active_instances(asked) == {"running"}
+    assert await processes.active_instances(["done"]) == frozenset()
+    assert await processes.active_instances([]) == frozenset()

@@ -1,6 +1,6 @@
 """Engines: where service tasks come from, where outcomes go, and what can be asked about processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,8 @@ class Feature(StrEnum):
     """Who reported a failure cannot report any more; elsewhere the same worker still may."""
     OUTBOX = "outbox"
     """An end of an instance is told until it is forgotten; elsewhere, as long as history has it."""
+    ACTIVE_INSTANCES = "active_instances"
+    """It tells which of many instances still run; elsewhere, threads close by told ends alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,4 +326,15 @@ class ProcessHistory(Protocol):
 
     async def forget_ended(self, *, up_to: int) -> None:
         """Drop what was handled, up to and including that position."""
+        ...
+
+    async def active_process_instances(self, instance_ids: Collection[str]) -> Collection[str]:
+        """Give those of the instances that have not ended, with one request for up to 500 of them.
+
+        One that the engine does not know has ended. Suspended ones, and those with incidents, have
+        not. Nothing is asked of an engine that does not declare `Feature.ACTIVE_INSTANCES`.
+
+        Raises:
+            EngineUnavailable: The engine does not answer, or will not tell.
+        """
         ...

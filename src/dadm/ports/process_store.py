@@ -1,6 +1,6 @@
 """ProcessStore: where the embedded engine keeps definitions, instances and what they wait for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -247,6 +247,10 @@ class ProcessStore(Protocol):
 
     async def forget_ended(self, *, up_to: int) -> None:
         """Drop outbox rows up to and including a position."""
+        ...
+
+    async def active_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
+        """Give those of the instances that are there and active."""
         ...
 
     async def now(self) -> datetime:

@@ -20,6 +20,7 @@ FEATURES = frozenset(
         Feature.FENCED_LEASE,
         Feature.LEASE_ENDS_WITH_FAILURE,
         Feature.OUTBOX,
+        Feature.ACTIVE_INSTANCES,
     }
 )
 

@@ -1,6 +1,6 @@
 """History: the ends of instances, told until they are forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.ports.engine import EndedInstance
@@ -20,3 +20,7 @@ class History:
     async def forget_ended(self, *, up_to: int) -> None:
         """Drop what was handled, up to and including that position."""
         await self._stepping.store.forget_ended(up_to=up_to)
+
+    async def active_process_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
+        """Give those of the instances that have not ended."""
+        return await self._stepping.store.active_instances(instance_ids)

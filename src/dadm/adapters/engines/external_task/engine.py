@@ -1,6 +1,6 @@
 """ExternalTaskEngine: an engine of the Camunda 7 family in all its roles."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,15 @@ from dadm.domain.errors import EngineUnavailable
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import AssistantTask, EndedInstance, Feature, LeasedTask, TopicSubscription
 
-FEATURES = frozenset({Feature.MULTI_TOPIC, Feature.UNLOCK, Feature.PRIORITY, Feature.FENCED_LEASE})
+FEATURES = frozenset(
+    {
+        Feature.MULTI_TOPIC,
+        Feature.UNLOCK,
+        Feature.PRIORITY,
+        Feature.FENCED_LEASE,
+        Feature.ACTIVE_INSTANCES,
+    }
+)
 
 
 class ExternalTaskEngine(TaskReports):
@@ -123,3 +131,7 @@ class ExternalTaskEngine(TaskReports):
     async def forget_ended(self, *, up_to: int) -> None:
         """Do not tell again what ended up to that position."""
         await self._history.forget_ended(up_to=up_to)
+
+    async def active_process_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
+        """Give those of the instances that have not ended; see ProcessHistory."""
+        return await self._history.active_process_instances(instance_ids)

@@ -1,6 +1,6 @@
 """EngineHistory: the ends of process instances, read from the engine's history behind a watermark."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from dadm.adapters.engines.external_task.connection import EngineConnection
 from dadm.adapters.engines.external_task.refusals import Refused
 from dadm.domain.errors import EngineUnavailable
+from dadm.domain.json import JsonObject
 from dadm.ports.engine import EndedInstance, InstanceState
 
 PLACES = 1000
@@ -68,6 +69,21 @@ class EngineHistory:
         """Begin behind that position from now on."""
         self._forgotten = max(self._forgotten, up_to)
 
+    async def active_process_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
+        """Give those of the instances that have not ended.
+
+        Raises:
+            EngineUnavailable: The engine does not answer, or will not tell.
+        """
+        ids = sorted(instance_ids)
+        active: set[str] = set()
+        for start in range(0, len(ids), PAGE):
+            some = ids[start : start + PAGE]
+            path = f"/process-instance?firstResult=0&maxResults={PAGE}"
+            rows = await self._post(path, {"processInstanceIds": [*some]})
+            active.update(row["id"] for row in rows)
+        return frozenset(active)
+
     def _placed(self, ended: EndedInstance, begin: int) -> EndedInstance:
         """Give a late instance a position behind all others."""
         name = ended.instance_id
@@ -93,7 +109,7 @@ class EngineHistory:
                 return _with_places(found)
 
     async def _page(self, since: int, first: int) -> list[dict[str, Any]]:
-        body = {
+        body: JsonObject = {
             "finished": True,
             # Inclusive, and in this form alone.
             "finishedAfter": _written(since),
@@ -102,13 +118,17 @@ class EngineHistory:
                 {"sortBy": "instanceId", "sortOrder": "asc"},
             ],
         }
-        path = f"/history/process-instance?firstResult={first}&maxResults={PAGE}"
+        return await self._post(
+            f"/history/process-instance?firstResult={first}&maxResults={PAGE}", body
+        )
+
+    async def _post(self, path: str, body: JsonObject) -> list[dict[str, Any]]:
         try:
-            page: list[dict[str, Any]] = await self._connection.post(path, body)
+            rows: list[dict[str, Any]] = await self._connection.post(path, body)
         except Refused as refused:
             msg = f"The engine does not tell which instances ended: {refused.refusal.message}"
             raise EngineUnavailable(msg) from refused
-        return page
+        return rows
 
 
 def _ended(row: dict[str, Any]) -> EndedInstance:
