@@ -56,7 +56,9 @@ INCIDENTS = f"""{SELECT_INCIDENT} WHERE ($1::text IS NULL OR c.instance_id = $1)
     ORDER BY c.position LIMIT $2"""
 ENDS = f"""SELECT {ENDED} FROM ended_instances e
     WHERE e.position > $1 ORDER BY e.position LIMIT $2"""  # noqa: S608
-ACTIVE = "SELECT instance_id FROM process_instances WHERE state = 'active' AND instance_id = ANY ($1)"
+ACTIVE = (
+    "SELECT instance_id FROM process_instances WHERE state = 'active' AND instance_id = ANY ($1)"
+)
 
 
 class PostgresProcessStore(PostgresProcessTasks):
