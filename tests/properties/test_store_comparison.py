@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from dadm.domain.thread import ConversationId, GenerationReason, Thread, ThreadK
 from dadm.domain.turn import TurnState
 from dadm.ports.audit import AuditAction
 from dadm.ports.backend import ErasureReport
+from dadm.ports.jobs import JobKey
 from dadm.ports.store import ThreadStore
 from dadm.ports.store_values import (
     AbandonSettlement,
@@ -100,6 +102,18 @@ REPORTS = st.builds(
     unreachable=st.sampled_from([(), ("item_1",), ("é", "b\"'")]),
 )
 ACTIONS = st.sampled_from([AuditAction.CANCELLED, AuditAction.FOREIGN_ITEMS])
+
+
+async def what_is_left(store: ThreadStore, _: int, *, seconds: float) -> list[Any]:
+    """Give what waits to be cleared or parked, and which scopes are idle, without numbers."""
+    keys = {thread.ref: thread.key for thread in await store.threads(ThreadFilter())}
+    found = [
+        await store.threads_to_park("embedded", idle_seconds=seconds),
+        await store.threads_to_clear([HERE], closed_seconds=seconds),
+        await store.threads_to_clear([HERE], closed_seconds=seconds, with_cleared=True),
+    ]
+    idle = await store.idle_scopes("embedded", idle_seconds=seconds)
+    return [*([keys[ref] for ref in refs] for refs in found), [scope.name for scope in idle]]
 
 
 def claiming() -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -292,7 +306,40 @@ class StoresCompared(RuleBasedStateMachine):
     def report_or_close(self, scope: str, task: str, closes: bool) -> None:
         self.both(lambda store, _: store.mark_reported(turn_key(task, scope=scope)))
         if closes:
-            self.both(lambda store, _: store.close_scope(engine="embedded", tenant="", scope=scope))
+            self.both(
+                lambda store, _: store.close_scope(
+                    engine="embedded", tenant="", scope=scope, reason="completed"
+                )
+            )
+
+    @has("leases")
+    @rule(lease=PICKS, report=REPORTS, parks=FLAGS)
+    def clear_or_park(self, lease: int, report: ErasureReport, parks: bool) -> None:
+        held = picked(self.leases, lease)
+        if parks:
+            self.both(lambda store, at: store.park(held[at]))
+            return
+        for known in self.both(lambda store, at: store.generations(held[at].thread))[0]:
+            number: int = known.number
+            self.both(lambda store, at: store.retire(held[at], number))  # noqa: B023 - done at once
+            self.note_erased(lease, number, report)
+        for _ in range(2):
+            self.both(lambda store, at: store.note_cleared(held[at]))
+
+    @rule(
+        owner=OWNERS,
+        seconds=LASTING,
+        position=COUNTS,
+        step=st.sampled_from(["take", "note", "leave"]),
+    )
+    def do_a_job(self, owner: str, seconds: float, position: int, step: str) -> None:
+        job = JobKey(name="ends")
+        if step == "take":
+            self.both(lambda store, _: store.take_job(job, owner=owner, lease_seconds=seconds))
+        elif step == "note":
+            self.both(lambda store, _: store.note_job(job, owner=owner, position=position))
+        else:
+            self.both(lambda store, _: store.leave_job(job, owner=owner, rest_seconds=seconds))
 
     @has("turns")
     @rule(turn=PICKS, seconds=st.sampled_from([LONG, AT_ONCE, None]))
@@ -394,6 +441,8 @@ class StoresCompared(RuleBasedStateMachine):
         self.both(lambda store, _: store.retired([HERE], retired_seconds=LONG))
         self.both(lambda store, _: store.count_lost(HERE, within_seconds=LONG))
         self.both(lambda store, _: store.open_turns_of_closed())
+        for seconds in (LONG, AT_ONCE):
+            self.both(partial(what_is_left, seconds=seconds))
         for thread in self.threads:
             self.compare_thread(thread)
         for turn in self.turns:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from dadm.domain.errors import EngineError, StoreError
 from dadm.ports.clock import Clock
+from dadm.ports.ended_threads import EndedThreads
 from dadm.ports.engine import EndedInstance, ProcessHistory
 from dadm.ports.observer import EngineTrouble, Observer, ThreadsClosed
-from dadm.ports.store import ThreadDirectory
 
 BATCH = 200
 """How many ended instances are read at once."""
@@ -31,7 +31,7 @@ class ThreadCleanup:
         *,
         engine_id: str,
         history: ProcessHistory,
-        directory: ThreadDirectory,
+        directory: EndedThreads,
         observer: Observer,
         clock: Clock,
         interval_seconds: float = 1.0,

@@ -32,6 +32,12 @@ class AuditAction(StrEnum):
     """The model's run was stopped because the task is gone."""
     FOREIGN_ITEMS = "foreign_items"
     """Somebody else wrote to the conversation."""
+    CLOSED = "closed"
+    """Its scope has ended, so that it takes no more turns; the detail says how that was known."""
+    CLEARED = "cleared"
+    """What was kept of the closed thread at its backends is deleted; the transcript stays."""
+    PARKED = "parked"
+    """It was idle for long, so that its conversation is given up; its next task rebuilds it."""
     ERASURE_BEGUN = "erasure_begun"
     ERASED = "erased"
 
@@ -59,7 +65,8 @@ class AuditTrail(Protocol):
     a recovered answer (the number of the attempt), a refusal (its code) or an abandonment (the
     person's reason); `replan` (ASKED_AGAIN, its error code); `make_live` of any generation but a
     first one (FENCED or REBUILT; the detail names the reason, both conversations and how many
-    messages were copied); `begin_erasure` (the state the thread was in) and `finish_erasure`
+    messages were copied); `close_scope` (a row for each thread it closes, the given reason as detail);
+    `note_cleared` (counts); `park`; `begin_erasure` (the state the thread was in) and `finish_erasure`
     (counts). A decision that is repeated under the same fence adds no second row.
     """
 

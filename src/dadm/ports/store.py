@@ -16,7 +16,9 @@ from dadm.domain.thread import (
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, AttemptRef, Turn, TurnKey, TurnRef, TurnState
 from dadm.ports.audit import AuditTrail
+from dadm.ports.ended_threads import EndedThreads
 from dadm.ports.erasures import Erasures
+from dadm.ports.jobs import Jobs
 from dadm.ports.store_values import (
     Claim,
     ClaimRequest,
@@ -69,7 +71,8 @@ class Turns(Protocol):
                 (where both are given).
             TaskContentChanged: Other content, `refuse_other_content`, and the turn is submitted,
                 unknown or settled, or planned with a ticket kept alive for other content.
-            ThreadClosed: The thread is closed and the turn is not settled.
+            ThreadClosed: The thread is closed and the turn is not settled, or there is no thread
+                and its scope has ended.
             ThreadErased: The thread is being erased.
         """
         ...
@@ -148,7 +151,7 @@ class Leases(Protocol):
         """Take a thread without a turn, creating it if there is none; tickets do not matter.
 
         Raises:
-            ThreadClosed: The thread is closed.
+            ThreadClosed: The thread is closed, or there is none and its scope has ended.
             ThreadErased: The thread is being erased.
         """
         ...
@@ -236,7 +239,7 @@ class Generations(Protocol):
 
 
 class ThreadDirectory(Protocol):
-    """Reading threads and transcripts; nothing here changes anything but `close_scope`."""
+    """Reading threads and transcripts; nothing here changes anything."""
 
     async def find_thread(self, thread_id: str) -> Thread | None:
         """Find the thread that has, or ever had, a conversation of that id."""
@@ -289,10 +292,6 @@ class ThreadDirectory(Protocol):
         """
         ...
 
-    async def close_scope(self, *, engine: str, tenant: str, scope: str) -> int:
-        """Close the open and parked threads of a scope that has ended; give how many there were."""
-        ...
-
     async def statistics(self) -> StoreStatistics:
         """Count, for metrics; may cost a scan and is not called per turn."""
         ...
@@ -309,7 +308,17 @@ class ThreadDirectory(Protocol):
         ...
 
 
-class ThreadStore(Turns, Leases, Generations, ThreadDirectory, AuditTrail, Erasures, Protocol):
+class ThreadStore(
+    Turns,
+    Leases,
+    Generations,
+    ThreadDirectory,
+    AuditTrail,
+    Erasures,
+    EndedThreads,
+    Jobs,
+    Protocol,
+):
     """All roles of the store; adapters implement this one.
 
     Guarantees the database itself enforces: thread keys and turn keys are unique; a thread has

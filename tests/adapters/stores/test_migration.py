@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from dadm.adapters.stores.postgres import PostgresStore, open_postgres
 from dadm.adapters.stores.sqlite import SqliteStore, open_sqlite
 from dadm.adapters.stores.sqlite.opening import write_schema
 from dadm.domain.chain import CHAIN_START, next_link
-from dadm.domain.errors import StoreMisconfigured
+from dadm.domain.errors import StoreMisconfigured, ThreadClosed
 from dadm.domain.thread import GenerationState, ThreadRef
 from dadm.domain.turn import TurnRef, TurnState
 from dadm.ports.store import ThreadStore
 from dadm.ports.store_values import AbandonSettlement
-from tests.contracts.stores import HERE, LONG, StoreUnderTest, answer, submission
+from tests.contracts.stores import HERE, LONG, StoreUnderTest, answer, submission, thread_key
 
 BEFORE = "0003"
 NOW = {"sqlite": "1700000000000000", "postgres": "'2023-11-14 22:13:20+00'"}
@@ -69,21 +69,21 @@ def upgrade_to(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-def make_old_sqlite(path: Path) -> None:
+def make_old_sqlite(path: Path, *, also: tuple[str, ...] = ()) -> None:
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     with engine.begin() as connection:
         upgrade_to(connection, BEFORE)
-        for statement in ROWS:
+        for statement in (*ROWS, *also):
             connection.exec_driver_sql(statement.format(now=NOW["sqlite"], backend=HERE))
 
 
-async def make_old_postgres(url: str) -> None:
+async def make_old_postgres(url: str, *, also: tuple[str, ...] = ()) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
     )
     async with engine.begin() as connection:
         await connection.run_sync(upgrade_to, BEFORE)
-        for statement in ROWS:
+        for statement in (*ROWS, *also):
             await connection.exec_driver_sql(statement.format(now=NOW["postgres"], backend=HERE))
     await engine.dispose()
 
@@ -195,6 +195,41 @@ async def test_a_thread_of_before_is_erased_whole(migrated: Migrated) -> None:
 
     assert (receipt.turns, receipt.conversations, receipt.unnamed_responses) == (4, 2, 2)
     assert await migrated.store.turns(ThreadRef(1)) == ()
+
+
+CLOSED = ("UPDATE threads SET state = 'closed'",)
+
+
+@asynccontextmanager
+async def closed_on_sqlite(path: Path, _: object) -> AsyncIterator[ThreadStore]:
+    make_old_sqlite(path / "old.db", also=CLOSED)
+    async with open_sqlite(path / "old.db") as database:
+        yield SqliteStore(database)
+
+
+@asynccontextmanager
+async def closed_on_postgres(_: Path, request: pytest.FixtureRequest) -> AsyncIterator[ThreadStore]:
+    url: str = request.getfixturevalue("empty_postgres_url")
+    await make_old_postgres(url, also=CLOSED)
+    async with open_postgres(url, connections=2) as database:
+        yield PostgresStore(database)
+
+
+@pytest.mark.parametrize(
+    "opened", [closed_on_sqlite, pytest.param(closed_on_postgres, marks=pytest.mark.postgres)]
+)
+async def test_scopes_of_closed_threads_ended_with_the_migration(
+    opened: Callable[..., AbstractAsyncContextManager[ThreadStore]],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    async with opened(tmp_path, request) as store:
+        assert await store.threads_to_clear([HERE], closed_seconds=0) == (ThreadRef(1),)
+        assert await store.threads_to_clear([HERE], closed_seconds=LONG) == ()
+        with pytest.raises(ThreadClosed):
+            await store.lease_thread(
+                thread_key(assistant="critic"), owner="late", lease_seconds=LONG
+            )
 
 
 def test_a_file_with_dangling_rows_is_not_changed(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from dadm.adapters.engines.memory import MemoryEngine
 from dadm.application.thread_cleanup import BATCH, GRACE_SECONDS, ThreadCleanup
 from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
 from dadm.domain.thread import ThreadState
+from dadm.ports.ended_threads import EndedThreads
 from dadm.ports.engine import ProcessHistory
 from dadm.ports.observer import EngineTrouble, ThreadsClosed
-from dadm.ports.store import ThreadDirectory
 from tests.clocks import LoopClock, Numbers
 from tests.unit.application.stage import Replica, Stage, Wire
 
@@ -28,7 +28,7 @@ class Work:
         self.cleanup = ThreadCleanup(
             engine_id="embedded",
             history=cast("ProcessHistory", self.engine),
-            directory=cast("ThreadDirectory", self.store),
+            directory=cast("EndedThreads", self.store),
             observer=replica,
             clock=LoopClock(),
         )

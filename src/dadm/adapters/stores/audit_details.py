@@ -34,3 +34,11 @@ def erased(receipt: ErasureReceipt) -> str:
         f"{receipt.turns} turns, {receipt.conversations} conversations, "
         f"{len(receipt.unreachable)} ids refused"
     )
+
+
+def cleared(conversations: int, items: int, responses: int, refused: int) -> str:
+    """Say what of a closed thread was deleted at its backends, and what was not."""
+    return (
+        f"{conversations} conversations, {items} items, {responses} responses, "
+        f"{refused} ids refused"
+    )

@@ -72,6 +72,7 @@ class MemoryClaims:
             ticket=thread.next_ticket(),
             ticket_expires_at=now + timedelta(seconds=request.ticket_seconds),
         )
+        self._records.note_scope((turn.key.engine, turn.key.tenant, turn.key.scope))
         self._records.turns[turn.ref] = record
         self._records.turns_by_key[turn.key] = turn.ref
         thread.planned[turn.ref] = record

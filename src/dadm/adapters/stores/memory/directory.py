@@ -97,19 +97,6 @@ class MemoryDirectory:
         chosen = (*first, *reversed(latest))
         return Window(exchanges=chosen, left_out=len(exchanges) - len(chosen))
 
-    async def close_scope(self, *, engine: str, tenant: str, scope: str) -> int:
-        closed = 0
-        for record in self._records.threads.values():
-            is_meant = (record.key.engine, record.key.tenant, record.key.scope) == (
-                engine,
-                tenant,
-                scope,
-            )
-            if is_meant and record.state.takes_turns:
-                record.state = ThreadState.CLOSED
-                closed += 1
-        return closed
-
     async def statistics(self) -> StoreStatistics:
         turns = [record.turn for record in self._records.turns.values()]
         now = self._records.clock.now()

@@ -44,6 +44,7 @@ class MemoryGenerations:
         for known in record.generations.values():
             if (known.identity, known.conversation_id) == (identity, conversation_id):
                 return known
+        record.cleared_at = None
         generation = Generation(
             thread=thread,
             number=len(record.generations) + 1,

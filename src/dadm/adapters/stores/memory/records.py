@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeAlias
 
 from dadm.domain.chain import CHAIN_START
-from dadm.domain.errors import ThreadConflict, UnknownThread
+from dadm.domain.errors import ThreadClosed, ThreadConflict, UnknownThread
 from dadm.domain.thread import (
     NO_USAGE,
     BackendIdentity,
@@ -23,7 +24,20 @@ from dadm.ports.audit import AuditAction, AuditEntry
 from dadm.ports.backend import ErasureReport
 from dadm.ports.clock import Clock
 from dadm.ports.erasures import ErasureReceipt
+from dadm.ports.jobs import JobKey
 from dadm.ports.store_values import Lease, OpenTurn
+
+ScopeKey: TypeAlias = tuple[str, str, str]
+"""Engine, tenant and name of a scope."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """Who does a job, until when, and how far it has come."""
+
+    owner: str
+    until: datetime
+    position: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,11 +94,23 @@ class ThreadRecord:
     chain: str = CHAIN_START
     erasing_since: datetime | None = None
     receipt: ErasureReceipt | None = None
+    closed_at: datetime | None = None
+    cleared_at: datetime | None = None
     retired_at: dict[int, datetime] = field(default_factory=dict)
     erasures: dict[int, ErasureReport] = field(default_factory=dict)
     generations: dict[int, Generation] = field(default_factory=dict)
     planned: dict[TurnRef, TurnRecord] = field(default_factory=dict)
     asked: list[TurnRecord] = field(default_factory=list)
+
+    @property
+    def scope_key(self) -> ScopeKey:
+        """Which scope it belongs to."""
+        return (self.key.engine, self.key.tenant, self.key.scope)
+
+    @property
+    def last_used_at(self) -> datetime:
+        """When it had its last answer, or was made."""
+        return self.last_turn_at or self.created_at
 
     def next_ticket(self) -> int:
         """Draw a ticket."""
@@ -165,6 +191,9 @@ class Records:
         self.threads_by_key: dict[ThreadKey, ThreadRef] = {}
         self.turns_by_key: dict[TurnKey, TurnRef] = {}
         self.conversations: dict[tuple[BackendIdentity, ConversationId], ThreadRef] = {}
+        self.scopes: dict[ScopeKey, int] = {}
+        self.ended_scopes: dict[ScopeKey, datetime] = {}
+        self.jobs: dict[JobKey, JobRecord] = {}
         self.audit: list[AuditEntry] = []
         self._last_turn = 0
         self._last_attempt = 0
@@ -197,9 +226,16 @@ class Records:
         return None if record is None or record.state is ThreadState.ERASED else record
 
     def thread_or_new(self, key: ThreadKey) -> ThreadRecord:
-        """Find the thread of that key, or open it."""
+        """Find the thread of that key, or open it.
+
+        Raises:
+            ThreadClosed: There is none, and its scope has ended.
+        """
         record = self.thread_by_key(key)
         if record is None:
+            self.note_scope((key.engine, key.tenant, key.scope))
+            if (key.engine, key.tenant, key.scope) in self.ended_scopes:
+                raise ThreadClosed
             ref = ThreadRef(len(self.threads) + 1)
             record = ThreadRecord(
                 ref=ref, key=key, state=ThreadState.OPEN, created_at=self.clock.now()
@@ -207,6 +243,10 @@ class Records:
             self.threads[ref] = record
             self.threads_by_key[key] = ref
         return record
+
+    def note_scope(self, key: ScopeKey) -> None:
+        """Give a scope its number, if it has none."""
+        self.scopes.setdefault(key, len(self.scopes) + 1)
 
     def turn_by_key(self, key: TurnKey) -> TurnRecord | None:
         """Find the turn of that key."""

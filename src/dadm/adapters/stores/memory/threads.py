@@ -3,9 +3,11 @@
 from dadm.adapters.stores.memory.audit import MemoryAuditTrail
 from dadm.adapters.stores.memory.claims import MemoryClaims
 from dadm.adapters.stores.memory.directory import MemoryDirectory
+from dadm.adapters.stores.memory.ended_threads import MemoryEndedThreads
 from dadm.adapters.stores.memory.endings import MemoryEndings
 from dadm.adapters.stores.memory.erasures import MemoryErasures
 from dadm.adapters.stores.memory.generations import MemoryGenerations
+from dadm.adapters.stores.memory.jobs import MemoryJobs
 from dadm.adapters.stores.memory.leases import MemoryLeases
 from dadm.adapters.stores.memory.records import Records
 from dadm.ports.clock import Clock
@@ -19,6 +21,8 @@ class MemoryStore(
     MemoryDirectory,
     MemoryAuditTrail,
     MemoryErasures,
+    MemoryEndedThreads,
+    MemoryJobs,
 ):
     """Keeps threads, turns and transcripts for as long as the process lives.
 

@@ -42,9 +42,6 @@ WINDOW_START = f"""SELECT t.exchange_count, f.* FROM threads t
     LEFT JOIN LATERAL ({EXCHANGE} ORDER BY u.sequence LIMIT 1) AS f ON true
     WHERE t.id = $1"""  # noqa: S608
 EARLIER = f"{EXCHANGE} AND u.sequence > $2::bigint AND u.sequence < $3::bigint ORDER BY u.sequence DESC LIMIT $4"
-CLOSE_SCOPE = """UPDATE threads SET state = 'closed'
-    WHERE scope = (SELECT id FROM scopes WHERE engine = $1 AND tenant = $2 AND name = $3)
-      AND state IN ('open', 'parked')"""
 COUNTS = """SELECT 'thread', state, count(*) FROM threads GROUP BY state
     UNION ALL SELECT 'turn', state, count(*) FROM turns GROUP BY state
     UNION ALL SELECT 'unreported', '', count(*) FROM turns
@@ -142,9 +139,6 @@ class PostgresDirectory:
             if len(rows) < page:
                 return latest
             before, page = rows[-1][0], page * 2
-
-    async def close_scope(self, *, engine: str, tenant: str, scope: str) -> int:
-        return await self._database.execute(CLOSE_SCOPE, engine, tenant, scope)
 
     async def statistics(self) -> StoreStatistics:
         counts: dict[tuple[str, str], int] = {

@@ -16,7 +16,7 @@ from dadm.domain.thread import (
 )
 from dadm.ports.store_values import Lease
 
-NOTE = "SELECT * FROM note_conversation_2($1, $2, $3, $4, $5, $6)"
+NOTE = "SELECT * FROM note_conversation_3($1, $2, $3, $4, $5, $6)"
 COPY = """UPDATE generations SET copied_messages = $3, last_item_id = $4
     WHERE thread = $1 AND number = $2 AND state = 'building' AND copied_messages <= $3"""
 CHANGE = "SELECT * FROM change_generation_2($1, $2, $3, $4, $5)"

@@ -3,9 +3,11 @@
 from dadm.adapters.stores.postgres.audit import PostgresAuditTrail
 from dadm.adapters.stores.postgres.claims import PostgresClaims
 from dadm.adapters.stores.postgres.directory import PostgresDirectory
+from dadm.adapters.stores.postgres.ended_threads import PostgresEndedThreads
 from dadm.adapters.stores.postgres.endings import PostgresEndings
 from dadm.adapters.stores.postgres.erasures import PostgresErasures
 from dadm.adapters.stores.postgres.generations import PostgresGenerations
+from dadm.adapters.stores.postgres.jobs import PostgresJobs
 from dadm.adapters.stores.postgres.leases import PostgresLeases
 
 
@@ -17,6 +19,8 @@ class PostgresStore(
     PostgresDirectory,
     PostgresAuditTrail,
     PostgresErasures,
+    PostgresEndedThreads,
+    PostgresJobs,
 ):
     """Keeps threads, turns and transcripts in a database that many replicas share.
 

@@ -17,7 +17,7 @@ from dadm.adapters.stores.sqlite.reading import (
     thread_of_turn,
     turn_of_key,
 )
-from dadm.domain.errors import ThreadConflict
+from dadm.domain.errors import ThreadClosed, ThreadConflict
 from dadm.domain.thread import NO_USAGE, Thread, ThreadKey, ThreadRef, ThreadState
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
 from dadm.ports.audit import AuditAction
@@ -32,7 +32,7 @@ from dadm.ports.store_values import (
     Submitted,
 )
 
-FIND_SCOPE = "SELECT id FROM scopes WHERE engine = ? AND tenant = ? AND name = ?"
+FIND_SCOPE = "SELECT id, ended_at FROM scopes WHERE engine = ? AND tenant = ? AND name = ?"
 ADD_SCOPE = "INSERT INTO scopes (engine, tenant, name) VALUES (?, ?, ?)"
 ADD_THREAD = "INSERT INTO threads (scope, assistant, state, created_at) VALUES (?, ?, 'open', ?)"
 AHEAD_AND_OPEN = """SELECT
@@ -85,11 +85,17 @@ class Claiming:
         return self._take(thread, turn, request)
 
     def thread_or_new(self, key: ThreadKey) -> StandingThread:
-        """Find the thread of that key, or open it."""
+        """Find the thread of that key, or open it.
+
+        Raises:
+            ThreadClosed: There is none, and its scope has ended.
+        """
         found = thread_of_key(self._connection, key)
         if found is not None:
             return found
-        scope = self._scope_or_new(key.engine, key.tenant, key.scope)
+        scope, ended_at = self._scope_or_new(key.engine, key.tenant, key.scope)
+        if ended_at is not None:
+            raise ThreadClosed
         opened = self._connection.execute(ADD_THREAD, (scope, key.assistant, self.now))
         thread = Thread(
             ref=ThreadRef(opened.lastrowid or 0),
@@ -100,12 +106,13 @@ class Claiming:
         )
         return StandingThread(thread, scope, "", None, fence=0, last_ticket=0)
 
-    def _scope_or_new(self, engine: str, tenant: str, name: str) -> int:
+    def _scope_or_new(self, engine: str, tenant: str, name: str) -> tuple[int, int | None]:
+        """Give a scope's number, and when it ended."""
         values = (engine, tenant, name)
-        row = self._connection.execute(FIND_SCOPE, values).fetchone()
+        row: tuple[int, int | None] | None = self._connection.execute(FIND_SCOPE, values).fetchone()
         if row is not None:
-            return int(row[0])
-        return self._connection.execute(ADD_SCOPE, values).lastrowid or 0
+            return row
+        return self._connection.execute(ADD_SCOPE, values).lastrowid or 0, None
 
     def _plan(self, thread: StandingThread, request: ClaimRequest) -> StandingTurn:
         """Think of a turn that was not known, with the thread's next ticket."""
@@ -250,7 +257,7 @@ class Claiming:
         if (key.engine, key.tenant, key.scope) == (owner.engine, owner.tenant, owner.scope):
             scope = thread.scope
         else:
-            scope = self._scope_or_new(key.engine, key.tenant, key.scope)
+            scope, _ = self._scope_or_new(key.engine, key.tenant, key.scope)
         written = self._connection.execute(
             ADD_TURN, (*values, what.thread, scope, key.task_id, self.now)
         )

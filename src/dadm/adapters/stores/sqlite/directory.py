@@ -36,9 +36,6 @@ SELECT_EXCHANGE = """SELECT u.sequence, p.prompt, a.text FROM turns u
     WHERE u.thread = ? AND u.sequence > ? AND u.sequence > 0 AND u.state = 'completed'"""
 EXCHANGES = f"{SELECT_EXCHANGE} ORDER BY u.sequence LIMIT ?"
 LATEST_EXCHANGES = f"{SELECT_EXCHANGE} ORDER BY u.sequence DESC"
-CLOSE_SCOPE = """UPDATE threads SET state = 'closed'
-    WHERE scope = (SELECT id FROM scopes WHERE engine = ? AND tenant = ? AND name = ?)
-      AND state IN ('open', 'parked')"""
 OLDEST_OPEN = """SELECT min(k.sent_at) FROM turns u
     JOIN attempts k ON k.turn = u.id AND k.number = u.attempts
     WHERE u.state IN ('submitted', 'unknown')"""
@@ -100,9 +97,6 @@ class SqliteDirectory:
 
     async def window(self, thread: ThreadRef, *, characters: int) -> Window:
         return await self._database.read(lambda connection: window(connection, thread, characters))
-
-    async def close_scope(self, *, engine: str, tenant: str, scope: str) -> int:
-        return await self._database.execute(CLOSE_SCOPE, (engine, tenant, scope))
 
     async def statistics(self) -> StoreStatistics:
         return await self._database.read(statistics)

@@ -29,6 +29,7 @@ ADD = """INSERT INTO generations (thread, number, identity, conversation_id, sta
     opened_from, opened_to, created_at)
     SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?
     FROM generations WHERE thread = ?"""
+CLEAR_AGAIN = "UPDATE threads SET cleared_at = NULL WHERE id = ? AND cleared_at IS NOT NULL"
 COPY = """UPDATE generations SET copied_messages = ?, last_item_id = ?
     WHERE thread = ? AND number = ? AND state = 'building' AND copied_messages <= ?"""
 LATEST_LEFT = f"""{SELECT}
@@ -107,6 +108,7 @@ def note_conversation(
         state = GenerationState.RETIRED if is_late else GenerationState.BUILDING
         values = (thread, identity, conversation_id, state, *described, now, thread)
         connection.execute(ADD, values)
+        connection.execute(CLEAR_AGAIN, (thread,))
         known = connection.execute(OF_CONVERSATION, conversation).fetchone()
     generation = ROWS.generation(known)
     if generation.thread != thread:

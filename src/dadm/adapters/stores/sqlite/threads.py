@@ -3,9 +3,11 @@
 from dadm.adapters.stores.sqlite.audit import SqliteAuditTrail
 from dadm.adapters.stores.sqlite.claims import SqliteClaims
 from dadm.adapters.stores.sqlite.directory import SqliteDirectory
+from dadm.adapters.stores.sqlite.ended_threads import SqliteEndedThreads
 from dadm.adapters.stores.sqlite.endings import SqliteEndings
 from dadm.adapters.stores.sqlite.erasures import SqliteErasures
 from dadm.adapters.stores.sqlite.generations import SqliteGenerations
+from dadm.adapters.stores.sqlite.jobs import SqliteJobs
 from dadm.adapters.stores.sqlite.leases import SqliteLeases
 
 
@@ -17,6 +19,8 @@ class SqliteStore(
     SqliteDirectory,
     SqliteAuditTrail,
     SqliteErasures,
+    SqliteEndedThreads,
+    SqliteJobs,
 ):
     """Keeps threads, turns and transcripts in a file that several processes may share.
 

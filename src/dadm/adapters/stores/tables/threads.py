@@ -38,6 +38,8 @@ scopes = Table(
     words("engine"),
     words("tenant"),
     words("name"),
+    # No thread begins in it any more.
+    instant("ended_at", nullable=True),
     UniqueConstraint("engine", "tenant", "name"),
     **NEVER_REUSED,
 )
@@ -63,6 +65,9 @@ threads = Table(
     instant("last_turn_at", nullable=True),
     # The latest link of its answers.
     digest("chain"),
+    instant("closed_at", nullable=True),
+    # Since when nothing of the closed thread is left at its backends.
+    instant("cleared_at", nullable=True),
     one_of("state", ThreadState),
     CheckConstraint("(lease_owner = '') = (lease_expires_at IS NULL)", name="lease"),
     **NEVER_REUSED,
@@ -73,6 +78,12 @@ Index(
     threads.c.assistant,
     unique=True,
     **only_where("state <> 'erased'"),
+)
+Index(
+    "ix_threads_closed",
+    threads.c.cleared_at,
+    threads.c.closed_at,
+    **only_where("state = 'closed'"),
 )
 
 generations = Table(
