@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,36 +200,36 @@ async def test_a_thread_of_before_is_erased_whole(migrated: Migrated) -> None:
 CLOSED = ("UPDATE threads SET state = 'closed'",)
 
 
-@asynccontextmanager
-async def closed_on_sqlite(path: Path, _: object) -> AsyncIterator[ThreadStore]:
-    make_old_sqlite(path / "old.db", also=CLOSED)
-    async with open_sqlite(path / "old.db") as database:
+@pytest.fixture
+async def closed_on_sqlite(tmp_path: Path) -> AsyncIterator[ThreadStore]:
+    make_old_sqlite(tmp_path / "old.db", also=CLOSED)
+    async with open_sqlite(tmp_path / "old.db") as database:
         yield SqliteStore(database)
 
 
-@asynccontextmanager
-async def closed_on_postgres(_: Path, request: pytest.FixtureRequest) -> AsyncIterator[ThreadStore]:
-    url: str = request.getfixturevalue("empty_postgres_url")
-    await make_old_postgres(url, also=CLOSED)
-    async with open_postgres(url, connections=2) as database:
+@pytest.fixture
+async def closed_on_postgres(empty_postgres_url: str) -> AsyncIterator[ThreadStore]:
+    await make_old_postgres(empty_postgres_url, also=CLOSED)
+    async with open_postgres(empty_postgres_url, connections=2) as database:
         yield PostgresStore(database)
 
 
-@pytest.mark.parametrize(
-    "opened", [closed_on_sqlite, pytest.param(closed_on_postgres, marks=pytest.mark.postgres)]
+@pytest.fixture(
+    params=["closed_on_sqlite", pytest.param("closed_on_postgres", marks=pytest.mark.postgres)]
 )
+def closed_before(request: pytest.FixtureRequest) -> ThreadStore:
+    found: ThreadStore = request.getfixturevalue(request.param)
+    return found
+
+
 async def test_scopes_of_closed_threads_ended_with_the_migration(
-    opened: Callable[..., AbstractAsyncContextManager[ThreadStore]],
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+    closed_before: ThreadStore,
 ) -> None:
-    async with opened(tmp_path, request) as store:
-        assert await store.threads_to_clear([HERE], closed_seconds=0) == (ThreadRef(1),)
-        assert await store.threads_to_clear([HERE], closed_seconds=LONG) == ()
-        with pytest.raises(ThreadClosed):
-            await store.lease_thread(
-                thread_key(assistant="critic"), owner="late", lease_seconds=LONG
-            )
+    assert await closed_before.threads_to_clear([HERE], closed_seconds=0) == (ThreadRef(1),)
+    assert await closed_before.threads_to_clear([HERE], closed_seconds=LONG) == ()
+    critic = thread_key(assistant="critic")
+    with pytest.raises(ThreadClosed):
+        await closed_before.lease_thread(critic, owner="late", lease_seconds=LONG)
 
 
 def test_a_file_with_dangling_rows_is_not_changed(tmp_path: Path) -> None:
