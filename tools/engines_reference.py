@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from dadm.adapters.engines.camunda8.engine import FEATURES as CAMUNDA_8
 from dadm.adapters.engines.embedded.engine import FEATURES as EMBEDDED
 from dadm.adapters.engines.external_task.engine import FEATURES as EXTERNAL_TASK
 from dadm.ports.engine import Feature
@@ -15,6 +16,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference" / "engines.md"
 ENGINES: Mapping[str, frozenset[Feature]] = {
     "embedded": EMBEDDED,
     "Camunda 7, Operaton": EXTERNAL_TASK,
+    "Camunda 8": CAMUNDA_8,
 }
 
 INTRODUCTION = """\
@@ -31,7 +33,7 @@ cannot, they declare, and the suite asks for it where it is declared:
 CLOSING = """\
 
 How to use them: [embedded](../howto/run_embedded.md),
-[Camunda 7 and Operaton](../howto/camunda7_operaton.md).
+[Camunda 7 and Operaton](../howto/camunda7_operaton.md), [Camunda 8](../howto/camunda8.md).
 """
 
 

@@ -21,6 +21,7 @@ from dadm.application.retired_cleanup import RetiredCleanup
 from dadm.application.world import World
 from dadm.bootstrap.engines import (
     EngineSide,
+    camunda8_engine,
     embedded_engine,
     external_engine,
     open_engine,
@@ -48,6 +49,7 @@ __all__ = [
     "AssistantSide",
     "Databases",
     "EngineSide",
+    "camunda8_engine",
     "check_assistants",
     "embedded_engine",
     "external_engine",

@@ -20,6 +20,7 @@ from dadm.ports.store import ThreadStore
 from dadm.settings import Settings
 
 if TYPE_CHECKING:
+    from dadm.adapters.engines.camunda8 import Camunda8Engine
     from dadm.adapters.engines.embedded import EmbeddedEngine
     from dadm.adapters.engines.external_task import ExternalTaskEngine
 
@@ -34,21 +35,23 @@ def embedded_engine(settings: Settings, processes: ProcessStore) -> "EmbeddedEng
     return EmbeddedEngine(processes, CLOCK, IDENTIFIERS, engine_id=settings.engine_id)
 
 
-def external_engine(settings: Settings) -> "ExternalTaskEngine":
+def external_engine(settings: Settings) -> "ExternalTaskEngine | Camunda8Engine":
     """Reach the engine at the address that the settings name.
 
     Raises:
         SettingsError: There are two ways in at once, or half of one.
     """
-    from dadm.adapters.engines import external_task
-
     given = settings.engine
-    access: external_task.BasicAccess | external_task.BearerAccess | None = None
     if bool(given.user) != bool(given.password) or (given.user and given.token):
         raise SettingsError(
             "An engine is let into with DADM_ENGINE__USER and DADM_ENGINE__PASSWORD, or with "
             "DADM_ENGINE__TOKEN; set one of the two ways."
         )
+    if settings.engine_kind == "camunda8":
+        return camunda8_engine(settings)
+    from dadm.adapters.engines import external_task
+
+    access: external_task.BasicAccess | external_task.BearerAccess | None = None
     if given.password:
         access = external_task.BasicAccess(given.user, given.password.get_secret_value())
     elif given.token:
@@ -61,6 +64,26 @@ def external_engine(settings: Settings) -> "ExternalTaskEngine":
         access=access,
         topics=given.topics,
         ended_since=CLOCK.now() - ENDS_REREAD,
+    )
+
+
+def camunda8_engine(settings: Settings) -> "Camunda8Engine":
+    """Reach the Camunda 8 at the address that the settings name."""
+    from dadm.adapters.engines import camunda8
+
+    given = settings.engine
+    auth: camunda8.BasicAuth | camunda8.BearerAuth | None = None
+    if given.password:
+        auth = camunda8.BasicAuth(given.user, given.password.get_secret_value())
+    elif given.token:
+        auth = camunda8.BearerAuth(given.token.get_secret_value())
+    return camunda8.Camunda8Engine(
+        settings.engine_url,
+        CLOCK,
+        IDENTIFIERS,
+        engine_id=settings.engine_id,
+        auth=auth,
+        topics=given.topics,
     )
 
 
@@ -127,7 +150,7 @@ def thread_cleanup(
     """Close threads as the engine's instances end."""
     return ThreadCleanup(
         engine_id=settings.engine_id,
-        interval_seconds=30.0 if settings.engine_url else 1.0,
+        interval_seconds=30.0 if settings.engine_kind == "camunda7" else 1.0,
         history=engine,
         directory=threads,
         observer=observer,

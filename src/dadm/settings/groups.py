@@ -192,7 +192,9 @@ class EngineSettings(Group):
         max_length=255,
         description="What this engine is called in thread keys. Give each engine its own, "
         "for two engines may number their instances alike; never change it afterwards.",
-        json_schema_extra={"default_text": "`embedded`, or `camunda7` with `DADM_ENGINE_URL`"},
+        json_schema_extra={
+            "default_text": "`embedded`; with `DADM_ENGINE_URL` `camunda7` or `camunda8`, by its kind"
+        },
     )
     user: str = Field(default="", description="Who works at the engine, with a password.")
     password: SecretStr | None = Field(default=None, description="The user's password.")
@@ -202,7 +204,8 @@ class EngineSettings(Group):
     topics: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Whose tasks are worked, separated by commas. Without any, those that the "
-        "deployed models mark as an assistant's (`service.type`).",
+        "deployed models mark as an assistant's (`service.type`). A Camunda 8 before 8.8 does not tell "
+        "its models, so that the job types must be named here.",
     )
     lease_seconds: float = Field(
         default=30.0, ge=3, description="How long the engine keeps a task for a worker that died."

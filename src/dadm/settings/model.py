@@ -105,8 +105,9 @@ class Settings(BaseSettings):
     )
     engine_url: str = Field(
         default="",
-        description="The REST interface of a Camunda 7 or Operaton whose tasks are worked, as in "
-        "`http://host:8080/engine-rest`; without one, processes run in the embedded engine.",
+        description="The REST interface of the engine whose tasks are worked: of a Camunda 7 or "
+        "Operaton, as in `http://host:8080/engine-rest`, or of a Camunda 8, as in "
+        "`http://host:8080/v2`; without one, processes run in the embedded engine.",
     )
     service_url: str = Field(
         default="",
@@ -178,7 +179,14 @@ class Settings(BaseSettings):
     @property
     def engine_id(self) -> str:
         """What the engine is called in thread keys."""
-        return self.engine.id or ("camunda7" if self.engine_url else "embedded")
+        return self.engine.id or self.engine_kind
+
+    @property
+    def engine_kind(self) -> Literal["embedded", "camunda7", "camunda8"]:
+        """What kind of engine the address is of: that of Camunda 8 ends in `/v2`."""
+        if not self.engine_url:
+            return "embedded"
+        return "camunda8" if self.engine_url.endswith("/v2") else "camunda7"
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,14 +29,17 @@ class Opened:
     settings: "Settings"
     embedded: "ProcessRuntime"
     threads: "ThreadStore"
+    elsewhere: "ProcessRuntime | None" = None
 
     @property
     def engine(self) -> "ProcessRuntime":
-        """The embedded engine, as long as no other one is worked.
+        """The embedded engine or a Camunda 8, as long as no other one is worked.
 
         Raises:
             SettingsError: Processes live elsewhere.
         """
+        if self.elsewhere is not None:
+            return self.elsewhere
         if self.settings.engine_url:
             msg = (
                 f"Processes live in the engine at {self.settings.engine_url}: deploy, start and "
@@ -134,8 +138,17 @@ def _without_secrets(error: DadmError, settings: "Settings") -> DadmError:
 
 
 async def _opened(work: Callable[[Opened], Awaitable[T]], settings: "Settings") -> T:
-    from dadm.bootstrap import embedded_engine, open_databases
+    from dadm.bootstrap import camunda8_engine, embedded_engine, open_databases
 
-    async with open_databases(settings) as databases:
-        engine = embedded_engine(settings, databases.processes)
-        return await work(Opened(settings=settings, embedded=engine, threads=databases.threads))
+    async with AsyncExitStack() as stack:
+        databases = await stack.enter_async_context(open_databases(settings))
+        elsewhere: ProcessRuntime | None = None
+        if settings.engine_kind == "camunda8":
+            elsewhere = (await stack.enter_async_context(camunda8_engine(settings))).runtime
+        opened = Opened(
+            settings=settings,
+            embedded=embedded_engine(settings, databases.processes),
+            threads=databases.threads,
+            elsewhere=elsewhere,
+        )
+        return await work(opened)

@@ -1,0 +1,126 @@
+"""Camunda8Engine: a Camunda 8 in all its roles."""
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from dadm.adapters.engines.camunda8.activation import JobActivation
+from dadm.adapters.engines.camunda8.connection import Camunda8Connection, new_client
+from dadm.adapters.engines.camunda8.history import InstanceEnds
+from dadm.adapters.engines.camunda8.library import JobLibrary
+from dadm.adapters.engines.camunda8.reports import JobReports
+from dadm.adapters.engines.camunda8.runtime import Camunda8Runtime
+from dadm.ports.clock import Clock, Identifiers
+from dadm.ports.engine import AssistantTask, EndedInstance, Feature, LeasedTask, TopicSubscription
+
+FEATURES = frozenset({Feature.UNLOCK, Feature.LEASE_ENDS_WITH_FAILURE, Feature.OUTBOX})
+
+
+class Camunda8Engine(JobReports):
+    """ServiceTasks, ProcessModels and ProcessHistory of a Camunda 8 at an address.
+
+    Used as an async context manager: requests that are open at its end are waited for.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        clock: Clock,
+        identifiers: Identifiers,
+        *,
+        engine_id: str = "camunda8",
+        auth: httpx2.Auth | None = None,
+        topics: Sequence[str] = (),
+        worker_name: str = "dadm",
+        client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        """Work the engine whose REST interface is at `address`.
+
+        Args:
+            address: As in `http://host:8080/v2`.
+            clock: For the timeouts of jobs, which have no owner but our word.
+            identifiers: For the worker's name.
+            engine_id: Part of the name of every thread and turn.
+            auth: How requests are let in, if the engine asks.
+            topics: Job types that are worked, where the server does not tell its models.
+            worker_name: What people see as the worker begins with it.
+            client: Connections to use in the place of own ones.
+        """
+        self._client = client or new_client(auth)
+        self._owns_client = client is None
+        connection = Camunda8Connection(address, self._client)
+        super().__init__(connection, clock)
+        self._engine_id = engine_id
+        worker = identifiers.new_id(worker_name)
+        self._library = JobLibrary(connection, frozenset(topics))
+        self._activation = JobActivation(connection, self._library, self, clock, worker)
+        self.runtime = Camunda8Runtime(connection, clock)
+        self._ends = InstanceEnds(connection, clock, worker)
+
+    async def __aenter__(self) -> Self:
+        """Be ready; costs no request."""
+        await self._activation.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let open requests end, give back what they bring, and close the connections."""
+        try:
+            await self._activation.__aexit__(kind, error, trace)
+        finally:
+            if self._owns_client:
+                await self._client.aclose()
+
+    @property
+    def engine_id(self) -> str:
+        """The configured id of this engine."""
+        return self._engine_id
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """What every version from 8.6 on can do."""
+        return FEATURES
+
+    async def ping(self) -> str:
+        """Say what answers at the address.
+
+        Raises:
+            EngineUnavailable: Nothing does, or no gateway.
+        """
+        version = await self._library.version()
+        return f"{self._connection.address} answers; its version is {version}"
+
+    async def assistant_tasks(self) -> Sequence[AssistantTask]:
+        """Give the AI tasks of every deployed version of a model; see ProcessModels."""
+        return await self._library.assistant_tasks()
+
+    async def fetch_and_lease(
+        self,
+        subscriptions: Sequence[TopicSubscription],
+        *,
+        max_tasks: int,
+        request_timeout: timedelta,
+    ) -> Sequence[LeasedTask]:
+        """Lease tasks; see ServiceTasks for the contract."""
+        return await self._activation.fetch_and_lease(
+            subscriptions, max_tasks=max_tasks, request_timeout=request_timeout
+        )
+
+    async def ended_instances(self, *, after: int, limit: int) -> Sequence[EndedInstance]:
+        """Give instances that ended behind a position; see ProcessHistory."""
+        return await self._ends.ended_instances(after=after, limit=limit)
+
+    async def active_process_instances(self, instance_ids: Collection[str]) -> Collection[str]:
+        """Not declared; see ProcessHistory."""
+        return await self._ends.active_process_instances(instance_ids)
+
+    async def forget_ended(self, *, up_to: int) -> None:
+        """Let the instances end whose ends were handled, up to that position."""
+        await self._ends.forget_ended(up_to=up_to)
