@@ -9,7 +9,7 @@ from dadm.application.failed_attempts import ASKED_AT_MOST, FailedAttempts, Trie
 from dadm.application.held import Held, TurnResult
 from dadm.application.held_endings import HeldEndings
 from dadm.application.recovery_case import ToBeAsked
-from dadm.application.submission import prepare_submission
+from dadm.application.submission import prepare_submission, submit
 from dadm.application.turn_news import TurnNews
 from dadm.application.world import World
 from dadm.domain.errors import (
@@ -112,7 +112,7 @@ class Asking:
         try:
             held.delivery.withdrawal.refuse_if_withdrawn()
             submission = prepare_submission(held.delivery.task, thread, self._assistants)
-            submitted = await self._store.submit(held.lease, held.turn.ref, submission)
+            submitted = await submit(self._store, held.lease, held.turn.ref, submission)
         except (RequestError, TaskGone):
             # Its placeholders are undefined by now, the thread was closed, or the task is gone.
             await self._endings.give_back(held)

@@ -34,7 +34,7 @@ from dadm.application.permits import Permits
 from dadm.application.recovery import Recovery
 from dadm.application.recovery_case import Ended, ToBeAsked
 from dadm.application.run_stopping import RunStopping
-from dadm.application.submission import Delivery, prepare_submission
+from dadm.application.submission import Delivery, prepare_submission, submit
 from dadm.application.thread_queue import Place, ThreadQueue
 from dadm.application.withdrawal import Withdrawal
 from dadm.application.world import World
@@ -304,7 +304,7 @@ class TurnTaking:
             )
             thread = await self._thread_again(delivery, claim)
         submission = prepare_submission(delivery.task, thread, self._world.assistants)
-        return await self._store.submit(claim.lease, claim.turn.ref, submission), opening
+        return await submit(self._store, claim.lease, claim.turn.ref, submission), opening
 
     async def _thread_again(self, delivery: Delivery, claim: Granted) -> Thread:
         standing = await self._store.look_up(claim.thread.key, delivery.task.turn_key)
