@@ -10,8 +10,8 @@ from dadm.adapters.failpoints import armed
 from dadm.application.outcomes import RetryPolicy
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
 from dadm.application.thread_cleanup import ThreadCleanup
+from dadm.bootstrap.engine_access import engine_access
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
-from dadm.domain.errors import SettingsError
 from dadm.ports.assistant_service import AssistantService
 from dadm.ports.engine import ProcessHistory, ProcessModels, ServiceTasks
 from dadm.ports.observer import Observer
@@ -39,50 +39,41 @@ def external_engine(settings: Settings) -> "ExternalTaskEngine | Camunda8Engine"
     """Reach the engine at the address that the settings name.
 
     Raises:
-        SettingsError: There are two ways in at once, or half of one.
+        SettingsError: There are several ways in at once, or half of one, or a useless CA file.
     """
-    given = settings.engine
-    if bool(given.user) != bool(given.password) or (given.user and given.token):
-        raise SettingsError(
-            "An engine is let into with DADM_ENGINE__USER and DADM_ENGINE__PASSWORD, or with "
-            "DADM_ENGINE__TOKEN; set one of the two ways."
-        )
     if settings.engine_kind == "camunda8":
         return camunda8_engine(settings)
-    from dadm.adapters.engines import external_task
+    from dadm.adapters.engines.external_task import ExternalTaskEngine
 
-    access: external_task.BasicAccess | external_task.BearerAccess | None = None
-    if given.password:
-        access = external_task.BasicAccess(given.user, given.password.get_secret_value())
-    elif given.token:
-        access = external_task.BearerAccess(given.token.get_secret_value())
-    return external_task.ExternalTaskEngine(
+    given = settings.engine
+    return ExternalTaskEngine(
         settings.engine_url,
         CLOCK,
         IDENTIFIERS,
         engine_id=settings.engine_id,
-        access=access,
+        access=engine_access(settings),
+        ca_file=given.ca_file,
         topics=given.topics,
         ended_since=CLOCK.now() - ENDS_REREAD,
     )
 
 
 def camunda8_engine(settings: Settings) -> "Camunda8Engine":
-    """Reach the Camunda 8 at the address that the settings name."""
-    from dadm.adapters.engines import camunda8
+    """Reach the Camunda 8 at the address that the settings name.
+
+    Raises:
+        SettingsError: There are several ways in at once, or half of one, or a useless CA file.
+    """
+    from dadm.adapters.engines.camunda8 import Camunda8Engine
 
     given = settings.engine
-    auth: camunda8.BasicAuth | camunda8.BearerAuth | None = None
-    if given.password:
-        auth = camunda8.BasicAuth(given.user, given.password.get_secret_value())
-    elif given.token:
-        auth = camunda8.BearerAuth(given.token.get_secret_value())
-    return camunda8.Camunda8Engine(
+    return Camunda8Engine(
         settings.engine_url,
         CLOCK,
         IDENTIFIERS,
         engine_id=settings.engine_id,
-        auth=auth,
+        access=engine_access(settings),
+        ca_file=given.ca_file,
         topics=given.topics,
     )
 

@@ -26,6 +26,7 @@
     │   └── ConversationTooLong
     ├── EngineError
     │   ├── EngineUnavailable
+    │   │   └── EngineAccessRefused
     │   ├── EngineRejected
     │   ├── TaskGone
     │   └── LeaseLost
@@ -240,6 +241,13 @@ class EngineUnavailable(EngineError):
 
     code = "engine_unavailable"
     retryable = True
+
+
+class EngineAccessRefused(EngineUnavailable):
+    """The engine or its token server does not let us in; somebody must change that."""
+
+    code = "engine_access_refused"
+    retryable = False
 
 
 class EngineRejected(EngineError):

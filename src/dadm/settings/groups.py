@@ -201,6 +201,30 @@ class EngineSettings(Group):
     token: SecretStr | None = Field(
         default=None, description="A bearer token, in the place of user and password."
     )
+    token_url: str = Field(
+        default="",
+        description="Where bearer tokens are fetched with client credentials (OAuth 2, OpenID "
+        "Connect), in the place of a token that does not change.",
+    )
+    client_id: str = Field(default="", description="The client, as the token server knows it.")
+    client_secret: SecretStr | None = Field(default=None, description="The client's secret.")
+    credentials_in: Literal["body", "header"] = Field(
+        default="body",
+        description="Whether the token server reads id and secret in the request's body or as "
+        "Basic authentication in its header; most take either.",
+    )
+    scope: str = Field(
+        default="",
+        description="The scopes asked for, separated by spaces, if the server wants any.",
+    )
+    audience: str = Field(
+        default="", description="Whom tokens are for, if the server wants to be told."
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="A file of certificates (PEM) that are believed beside this machine's own: "
+        "those of an own certificate authority that signed for the engine or the token server.",
+    )
     topics: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Whose tasks are worked, separated by commas. Without any, those that the "
@@ -216,6 +240,14 @@ class EngineSettings(Group):
         ge=0,
         description="The first pause before a failed task is tried again; it grows.",
     )
+
+    @field_validator("token_url")
+    @classmethod
+    def _is_token_address(cls, value: str) -> str:
+        if value:
+            web_address(value)
+        # As it was written: at some servers an address without the last slash is another one.
+        return value
 
     @field_validator("topics", mode="before")
     @classmethod

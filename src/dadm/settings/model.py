@@ -201,6 +201,7 @@ class Settings(BaseSettings):
                     self.chat.api_key,
                     self.engine.password,
                     self.engine.token,
+                    self.engine.client_secret,
                 )
                 if secret is not None
             ),

@@ -45,6 +45,7 @@ EXIT_CODE_OF: Mapping[type[DadmError], int] = MappingProxyType(
         errors.ConversationTooLong: REFUSED,
         errors.EngineError: UNUSABLE,
         errors.EngineUnavailable: UNUSABLE,
+        errors.EngineAccessRefused: UNUSABLE,
         errors.EngineRejected: REFUSED,
         errors.TaskGone: REFUSED,
         errors.LeaseLost: REFUSED,

@@ -53,6 +53,7 @@ STATUS_OF: Mapping[type[DadmError], int] = MappingProxyType(
         errors.ConversationTooLong: 422,
         errors.EngineError: 502,
         errors.EngineUnavailable: 503,
+        errors.EngineAccessRefused: 502,
         errors.EngineRejected: 502,
         errors.TaskGone: 410,
         errors.LeaseLost: 409,

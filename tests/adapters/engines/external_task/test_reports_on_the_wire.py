@@ -8,10 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from dadm.adapters.engines.external_task import BasicAccess, BearerAccess
-from dadm.adapters.engines.external_task.connection import TRIES, new_client
+from dadm.adapters.engines.external_task.connection import TRIES
 from dadm.domain.errors import (
     DadmError,
+    EngineAccessRefused,
     EngineRejected,
     EngineUnavailable,
     LeaseLost,
@@ -63,8 +63,8 @@ MEANINGS: list[tuple[str, Reply, Reply, type[DadmError]]] = [
         GONE,
         TaskGone,
     ),
-    ("unauthorised", refusal(401, code=None), OURS, EngineUnavailable),
-    ("forbidden", refusal(403, code=0), OURS, EngineUnavailable),
+    ("unauthorised", refusal(401, code=None), OURS, EngineAccessRefused),
+    ("forbidden", refusal(403, code=0), OURS, EngineAccessRefused),
     ("too many", httpx2.Response(429), OURS, EngineUnavailable),
     ("a proxy's page", httpx2.Response(502, text="<html>"), OURS, EngineUnavailable),
     ("busy", refusal(503, code=None), OURS, EngineUnavailable),
@@ -279,23 +279,3 @@ async def test_half_a_surrogate_pair_does_not_stop_a_report() -> None:
     sent = await sent_variables(Wire(paths(complete=[DONE])), {"x": "a\ud800"})
 
     assert sent["x"]["value"] == "a\ud800"
-
-
-# --- how requests are let in
-
-
-@pytest.mark.parametrize(
-    ("access", "header"),
-    [
-        (
-            BasicAccess("kermit", "sécret"),
-            "Basic " + base64.b64encode("kermit:sécret".encode()).decode(),
-        ),
-        (BearerAccess("abc"), "Bearer abc"),
-    ],
-)
-async def test_requests_bring_what_lets_them_in(
-    access: BasicAccess | BearerAccess, header: str
-) -> None:
-    async with new_client(access) as client:
-        assert client.headers["authorization"] == header

@@ -1,6 +1,5 @@
 """Camunda 8, from 8.6 on, over its REST interface."""
 
-from dadm.adapters.engines.camunda8.connection import BasicAuth, BearerAuth
 from dadm.adapters.engines.camunda8.engine import Camunda8Engine
 
-__all__ = ["BasicAuth", "BearerAuth", "Camunda8Engine"]
+__all__ = ["Camunda8Engine"]

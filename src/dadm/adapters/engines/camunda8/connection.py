@@ -1,39 +1,19 @@
 """Camunda8Connection: requests to a gateway's REST interface, and what its refusals mean."""
 
 import json
-from collections.abc import Generator
 from typing import Any
 
 import httpx2
 
-from dadm.domain.errors import EngineUnavailable
+from dadm.adapters.engines.access import CONNECT_SECONDS, WAYS_IN, reason_of
+from dadm.domain.errors import EngineAccessRefused, EngineUnavailable
 
-CONNECT_SECONDS = 10.0
 REPLY_SECONDS = 60.0
 """How long a reply may take beyond what a request asks to wait."""
 
 COMES_BACK = frozenset({429, 502, 503, 504})
 FINAL_FAULTS = ("EXCEEDED_BATCH_RECORD_SIZE", "MALFORMED_REQUEST")
 """What a status 500 names where the same request would fail again: it is too large, or misread."""
-
-
-class BasicAuth(httpx2.BasicAuth):
-    """A user and a password."""
-
-
-class BearerAuth(httpx2.Auth):
-    """A token that does not change."""
-
-    def __init__(self, token: str) -> None:
-        """Bring `token` with every request."""
-        self._token = token
-
-    def auth_flow(
-        self, request: httpx2.Request
-    ) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Add the token."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
 
 
 class Refused(Exception):
@@ -47,20 +27,12 @@ class Refused(Exception):
         self.detail = detail or title
 
 
-def new_client(auth: httpx2.Auth | None) -> httpx2.AsyncClient:
-    """Give a client whose connections stay open between requests."""
-    return httpx2.AsyncClient(
-        auth=auth,
-        timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
-    )
-
-
 class Camunda8Connection:
     """Sends requests to the REST interface at an address that ends in `/v2`.
 
     Every call raises EngineUnavailable where there was no reply, or one that no gateway wrote or
-    that says to come back; and Refused where the gateway said no.
+    that says to come back; EngineAccessRefused where requests are not let in; and Refused where
+    the gateway said no.
     """
 
     def __init__(self, address: str, client: httpx2.AsyncClient) -> None:
@@ -106,8 +78,7 @@ class Camunda8Connection:
         try:
             response = await self._client.request(method, self._address + path, **more)
         except httpx2.TransportError as error:
-            reason = str(error) or type(error).__name__
-            msg = f"The engine at {self._address} is not reachable: {reason}."
+            msg = f"The engine at {self._address} is not reachable: {reason_of(error)}."
             raise EngineUnavailable(msg) from error
         if not response.is_success:
             self._raise_for(response)
@@ -118,8 +89,8 @@ class Camunda8Connection:
         problem = problem_in(response)
         status = response.status_code
         if status == httpx2.codes.UNAUTHORIZED:
-            msg = f"{said}: it wants another way in; see DADM_ENGINE__USER and DADM_ENGINE__TOKEN."
-            raise EngineUnavailable(msg)
+            msg = f"{said} and does not let us in: set {WAYS_IN}."
+            raise EngineAccessRefused(msg)
         if problem is None:
             msg = f"{said} {response.reason_phrase}."
             if status == httpx2.codes.NOT_FOUND:

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx2
 
+from dadm.adapters.engines.access import Access, new_client
 from dadm.adapters.engines.camunda8.activation import JobActivation
-from dadm.adapters.engines.camunda8.connection import Camunda8Connection, new_client
+from dadm.adapters.engines.camunda8.connection import REPLY_SECONDS, Camunda8Connection
 from dadm.adapters.engines.camunda8.history import InstanceEnds
 from dadm.adapters.engines.camunda8.library import JobLibrary
 from dadm.adapters.engines.camunda8.reports import JobReports
@@ -32,7 +34,8 @@ class Camunda8Engine(JobReports):
         identifiers: Identifiers,
         *,
         engine_id: str = "camunda8",
-        auth: httpx2.Auth | None = None,
+        access: Access | None = None,
+        ca_file: Path | None = None,
         topics: Sequence[str] = (),
         worker_name: str = "dadm",
         client: httpx2.AsyncClient | None = None,
@@ -44,12 +47,18 @@ class Camunda8Engine(JobReports):
             clock: For the timeouts of jobs, which have no owner but our word.
             identifiers: For the worker's name.
             engine_id: Part of the name of every thread and turn.
-            auth: How requests are let in, if the engine asks.
+            access: How requests are let in, if the engine asks.
+            ca_file: Certificates that are believed beside this machine's own, in PEM form.
             topics: Job types that are worked, where the server does not tell its models.
             worker_name: What people see as the worker begins with it.
             client: Connections to use in the place of own ones.
+
+        Raises:
+            SettingsError: `ca_file` is of no use.
         """
-        self._client = client or new_client(auth)
+        self._client = client or new_client(
+            access, clock, ca_file=ca_file, reply_seconds=REPLY_SECONDS
+        )
         self._owns_client = client is None
         connection = Camunda8Connection(address, self._client)
         super().__init__(connection, clock)

@@ -1,21 +1,20 @@
 """EngineConnection: requests to an engine's REST interface, and what their failures mean."""
 
 import json
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import httpx2
 
+from dadm.adapters.engines.access import CONNECT_SECONDS, WAYS_IN, reason_of
 from dadm.adapters.engines.external_task.refusals import (
     COMES_BACK,
     NO_ENTRY,
     Refused,
     refusal_in,
 )
-from dadm.domain.errors import EngineUnavailable
+from dadm.domain.errors import EngineAccessRefused, EngineUnavailable
 from dadm.ports.clock import Clock, Identifiers
 
-CONNECT_SECONDS = 10.0
 REPLY_SECONDS = 60.0
 """How long a reply may take beyond what a request asks to wait: big engines are slow at times."""
 
@@ -25,48 +24,12 @@ TRIES = 10
 LONGEST_PAUSE_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class BasicAccess:
-    """A user and a password."""
-
-    user: str
-    password: str
-
-    def headers(self) -> dict[str, str]:
-        """Give what every request brings."""
-        built = httpx2.Request("GET", "http://engine")
-        flow = httpx2.BasicAuth(self.user, self.password).auth_flow(built)
-        return {"Authorization": next(flow).headers["Authorization"]}
-
-
-@dataclass(frozen=True, slots=True)
-class BearerAccess:
-    """A token that does not change."""
-
-    token: str
-
-    def headers(self) -> dict[str, str]:
-        """Give what every request brings."""
-        return {"Authorization": f"Bearer {self.token}"}
-
-
-Access: TypeAlias = BasicAccess | BearerAccess
-
-
-def new_client(access: Access | None) -> httpx2.AsyncClient:
-    """Give a client whose connections stay open between requests."""
-    return httpx2.AsyncClient(
-        headers=access.headers() if access else {},
-        timeout=httpx2.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS, pool=None),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
-    )
-
-
 class EngineConnection:
     """Sends requests to the REST interface at an address.
 
     Every call raises EngineUnavailable where there was no reply, or one that no engine wrote or
-    that says to come back; and Refused where the engine said no. A request that met another
+    that says to come back; EngineAccessRefused where requests are not let in; and Refused where
+    the engine said no. A request that met another
     change of the same instance (parallel branches do, in four of ten tries) is sent again here.
     """
 
@@ -123,8 +86,7 @@ class EngineConnection:
                 method, self._address + path, headers=headers, **more
             )
         except httpx2.TransportError as error:
-            reason = str(error) or type(error).__name__
-            msg = f"The engine at {self._address} is not reachable: {reason}."
+            msg = f"The engine at {self._address} is not reachable: {reason_of(error)}."
             raise EngineUnavailable(msg) from error
         if not response.is_success:
             self._raise_for(response)
@@ -133,8 +95,8 @@ class EngineConnection:
     def _raise_for(self, response: httpx2.Response) -> None:
         said = f"The engine at {self._address} replied {response.status_code}"
         if response.status_code in NO_ENTRY:
-            msg = f"{said}: it wants another DADM_ENGINE__USER and password, or token."
-            raise EngineUnavailable(msg)
+            msg = f"{said} and does not let us in: set {WAYS_IN}."
+            raise EngineAccessRefused(msg)
         refusal = refusal_in(response)
         if response.status_code in COMES_BACK or refusal is None:
             msg = f"{said} {response.reason_phrase}."

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx2
 
-from dadm.adapters.engines.external_task.connection import Access, EngineConnection, new_client
+from dadm.adapters.engines.access import Access, new_client
+from dadm.adapters.engines.external_task.connection import REPLY_SECONDS, EngineConnection
 from dadm.adapters.engines.external_task.history import EngineHistory
 from dadm.adapters.engines.external_task.library import ModelLibrary
 from dadm.adapters.engines.external_task.polling import TaskPolling
@@ -44,6 +46,7 @@ class ExternalTaskEngine(TaskReports):
         *,
         engine_id: str = "camunda7",
         access: Access | None = None,
+        ca_file: Path | None = None,
         topics: Sequence[str] = (),
         worker_name: str = "dadm",
         ended_since: datetime | None = None,
@@ -57,12 +60,18 @@ class ExternalTaskEngine(TaskReports):
             identifiers: For worker ids that nobody else has, or had.
             engine_id: Part of the name of every thread and turn.
             access: How requests are let in, if the engine asks.
+            ca_file: Certificates that are believed beside this machine's own, in PEM form.
             topics: Whose tasks are worked, where the models are not to say it.
             worker_name: What people see as the worker's id begins with it.
             ended_since: Instances that ended before are not told.
             client: Connections to use in the place of own ones.
+
+        Raises:
+            SettingsError: `ca_file` is of no use.
         """
-        self._client = client or new_client(access)
+        self._client = client or new_client(
+            access, clock, ca_file=ca_file, reply_seconds=REPLY_SECONDS
+        )
         self._owns_client = client is None
         connection = EngineConnection(address, self._client, clock, identifiers)
         super().__init__(connection, VariableWriting())
