@@ -70,6 +70,7 @@ def test_the_models_that_ship_are_for_the_engines_they_say() -> None:
 
     assert kinds == {
         "decision_process": EngineKind.CAMUNDA_7,
+        "decision_process_zeebe": EngineKind.CAMUNDA_8,
         "parallel_review": EngineKind.CAMUNDA_7,
         "supplier_review_zeebe": EngineKind.CAMUNDA_8,
     }
