@@ -8,6 +8,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
+import httpx2
+
 from dadm.adapters.engines.camunda8.connection import Camunda8Connection, Refused
 from dadm.adapters.engines.camunda8.jobs import NO_TENANT, ActivatedJob, read_jobs
 from dadm.adapters.engines.camunda8.library import JobLibrary
@@ -155,11 +157,13 @@ class JobActivation:
         self, wanted: TopicSubscription, most: int, wait: timedelta
     ) -> list[LeasedTask]:
         known = self._known.setdefault(wanted.topic, _Known())
+        found: list[LeasedTask] = []
         while True:
             asked = known.needs
             begun = self._clock.now()
-            jobs = list(await self._ask(wanted, asked, most if known.is_seen else 1, wait))
-            found: list[LeasedTask] = []
+            jobs = list(
+                await self._ask(wanted, asked, most - len(found) if known.is_seen else 1, wait)
+            )
             is_again = False
             for job in jobs:
                 definition = await self._library.definition(job.definition_key, job.process_id)
@@ -184,9 +188,9 @@ class JobActivation:
                     is_again = True
                     await self._reports.unlease(task)
             # After the first of a type the others follow at once.
-            is_again = is_again or (bool(jobs) and not known.is_seen and len(found) < most)
+            is_again = is_again or (bool(jobs) and not known.is_seen)
             known.is_seen = known.is_seen or bool(jobs)
-            if found or not is_again:
+            if not is_again or len(found) >= most:
                 return found
             wait = timedelta(0)
 
@@ -209,24 +213,22 @@ class JobActivation:
         seconds = max(0.0, wait.total_seconds())
         if self._has_lease_tokens:
             try:
-                with_lease = body | {"withLease": True}
-                return list(
-                    read_jobs(
-                        await self._connection.post(
-                            "/jobs/activation", with_lease, wait_seconds=seconds
-                        )
-                    )
-                )
+                return await self._jobs(body | {"withLease": True}, seconds)
             except Refused as refused:
-                if refused.status != 400 or "withLease" not in refused.detail:  # noqa: PLR2004
+                if refused.status != httpx2.codes.BAD_REQUEST:
                     raise EngineRejected(refused.detail) from refused
-                # A gateway before 8.10 does not know the field.
-                self._has_lease_tokens = False
         try:
-            reply = await self._connection.post("/jobs/activation", body, wait_seconds=seconds)
+            jobs = await self._jobs(body, seconds)
         except Refused as refused:
             raise EngineRejected(refused.detail) from refused
-        return list(read_jobs(reply))
+        # What was refused a moment ago was the field: a gateway before 8.10 may not know it.
+        self._has_lease_tokens = False
+        return jobs
+
+    async def _jobs(self, body: dict[str, Any], seconds: float) -> list[ActivatedJob]:
+        return list(
+            read_jobs(await self._connection.post("/jobs/activation", body, wait_seconds=seconds))
+        )
 
     async def _give_to_others(self, task: LeasedTask) -> None:
         sentence = (

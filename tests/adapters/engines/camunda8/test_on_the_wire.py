@@ -1,0 +1,175 @@
+"""What the adapter sends to a gateway, and what it makes of replies that no 8.6 gives."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from dadm.adapters.engines.camunda8 import Camunda8Engine
+from dadm.domain.errors import (
+    EngineAccessRefused,
+    EngineError,
+    EngineRejected,
+    EngineUnavailable,
+    LeaseLost,
+    TaskGone,
+)
+from dadm.ports.engine import LeasedTask, TopicSubscription
+from tests.adapters.engines.external_task.wire import StandingClock
+from tests.builders import make_leased_task
+from tests.clocks import Numbers
+
+UNTIL = datetime(2031, 1, 1, tzinfo=UTC)
+Answer = Callable[[str, dict[str, Any]], httpx2.Response]
+
+
+def problem(status: int, title: str, detail: str = "") -> httpx2.Response:
+    return httpx2.Response(status, json={"title": title, "detail": detail, "status": status})
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {"jobKey": "7", "type": "alpha", "processInstanceKey": "5", "elementId": "T"} | changes
+
+
+class Gateway:
+    """Answers by a function; keeps what it was sent."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self._answer = answer
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(request.content) if request.content else {}
+        path = request.url.path.removeprefix("/v2")
+        self.sent.append((path, body))
+        return self._answer(path, body)
+
+
+async def fetched(gateway: Gateway, **more: Any) -> list[LeasedTask]:
+    wanted = TopicSubscription(topic="alpha", lease_duration=timedelta(hours=1))
+    async with (
+        httpx2.AsyncClient(transport=httpx2.MockTransport(gateway)) as client,
+        Camunda8Engine(
+            "http://gateway.test/v2", StandingClock(), Numbers(), client=client, topics=("alpha",)
+        ) as engine,
+    ):
+        return list(
+            await engine.fetch_and_lease(
+                [wanted], max_tasks=2, request_timeout=more.get("wait", timedelta(0))
+            )
+        )
+
+
+def jobs_once(*rows: Any) -> Answer:
+    left = [list(rows)]
+
+    def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
+        if path != "/jobs/activation":
+            return problem(404, "NOT_FOUND")
+        return httpx2.Response(200, json={"jobs": left.pop() if left else []})
+
+    return answer
+
+
+@pytest.mark.parametrize("key", [{"jobKey": "7"}, {"jobKey": None, "key": 7}])
+async def test_keys_may_be_numbers_or_texts_by_either_name(key: dict[str, Any]) -> None:
+    found = {name: value for name, value in (row() | key).items() if value is not None}
+
+    (task,) = await fetched(Gateway(jobs_once(found | {"processInstanceKey": 2**53 + 1})))
+
+    assert (task.task_id, task.process_instance_id) == ("7", "9007199254740993")
+
+
+async def test_a_job_that_cannot_be_read_leaves_the_others_as_they_are() -> None:
+    odd = {"jobKey": {"a": 1}}
+
+    (task,) = await fetched(Gateway(jobs_once(odd, row(variables=None, customHeaders=None))))
+
+    assert (task.task_id, task.variables) == ("7", {})
+
+
+async def test_variables_are_named_and_waiting_stays_below_what_gateways_bear() -> None:
+    gateway = Gateway(jobs_once(row()))
+
+    await fetched(gateway, wait=timedelta(minutes=2))
+
+    body = gateway.sent[0][1]
+    assert body["fetchVariable"] == ["dadm:none"]
+    assert 0 < body["requestTimeout"] < 30_000
+
+
+async def test_a_lease_token_is_brought_with_every_report() -> None:
+    (task,) = await fetched(Gateway(jobs_once(row(jobLeaseToken="L1"))))
+    gateway = Gateway(lambda path, body: httpx2.Response(204))
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(gateway)) as client:
+        engine = Camunda8Engine("http://gateway.test/v2", StandingClock(), Numbers(), client=client)
+        await engine.extend(task, lease_duration=timedelta(seconds=9))
+        await engine.fail(task, message="", details="", retries=1, retry_after=timedelta(0))
+        await engine.complete(task, variables={})
+
+    assert [body["jobLeaseToken"] for _, body in gateway.sent] == ["L1"] * 3
+
+
+async def test_a_gateway_that_does_not_know_the_lease_field_is_asked_without_it() -> None:
+    def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
+        if "withLease" in body:
+            return problem(400, "Bad Request", "Unknown property")
+        return httpx2.Response(200, json={"jobs": []})
+
+    gateway = Gateway(answer)
+
+    assert await fetched(gateway) == []
+    assert ["withLease" in body for _, body in gateway.sent] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("reply", "meaning"),
+    [
+        (problem(404, "NOT_FOUND", "no such job was found"), TaskGone),
+        (problem(409, "INVALID_STATE", "it is in state 'FAILED'"), LeaseLost),
+        (problem(409, "INVALID_STATE", "it is in state 'ERROR_THROWN'"), LeaseLost),
+        (problem(400, "INVALID_ARGUMENT", "but it is not active"), LeaseLost),
+        (problem(400, "Bad Request", "Failed to read request"), EngineRejected),
+        (problem(500, "EXCEEDED_BATCH_RECORD_SIZE"), EngineRejected),
+        (problem(500, "Internal", "MALFORMED_REQUEST"), EngineRejected),
+        (problem(500, "INTERNAL_ERROR", "?"), EngineUnavailable),
+        (problem(503, "RESOURCE_EXHAUSTED", "later"), EngineUnavailable),
+        (httpx2.Response(404, json={"path": "/v3"}), EngineUnavailable),
+        (httpx2.Response(401), EngineAccessRefused),
+    ],
+)
+async def test_what_a_refused_report_means(
+    reply: httpx2.Response, meaning: type[EngineError]
+) -> None:
+    gateway = Gateway(lambda path, body: reply)
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(gateway)) as client:
+        engine = Camunda8Engine("http://gateway.test/v2", StandingClock(), Numbers(), client=client)
+        with pytest.raises(EngineError) as raised:
+            await engine.complete(make_leased_task("7", lease_expires_at=UNTIL), variables={})
+
+    assert type(raised.value) is meaning
+
+
+async def test_models_that_the_server_tells_need_no_wiring() -> None:
+    model = b"""<d:definitions xmlns:d="http://www.omg.org/spec/BPMN/20100524/MODEL"
+      xmlns:z="http://camunda.org/schema/zeebe/1.0"><d:process id="p"><d:serviceTask id="T">
+      <d:documentation>Ask ${this}.</d:documentation><d:extensionElements>
+      <z:taskDefinition type="alpha"/><z:taskHeaders><z:header key="service.type"
+      value="assistant"/></z:taskHeaders></d:extensionElements></d:serviceTask></d:process>
+      </d:definitions>"""
+
+    def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
+        if path.endswith("/xml"):
+            return httpx2.Response(200, content=model)
+        item = {"processDefinitionKey": "3", "processDefinitionId": "p"}
+        return httpx2.Response(200, json={"items": [item], "page": {}})
+
+    gateway = Gateway(answer)
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(gateway)) as client:
+        engine = Camunda8Engine("http://gateway.test/v2", StandingClock(), Numbers(), client=client)
+        (task,) = await engine.assistant_tasks()
+
+    assert (task.topic, task.element_id, task.process_definition_key) == ("alpha", "T", "p")
