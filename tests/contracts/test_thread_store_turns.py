@@ -2,6 +2,7 @@
 
 import pytest
 
+from dadm.application.submission import submit
 from dadm.domain.errors import ThreadClosed, ThreadConflict
 from dadm.domain.thread import GenerationReason, Usage
 from dadm.domain.turn import AttemptRef, Refusal, TurnRef, TurnState
@@ -207,6 +208,23 @@ async def test_replanning_that_arrives_late_is_not_taken_for_one_of_the_next_att
     assert await given.turn(first.turn.ref) == second.turn
     settled = await given.store.settle(first.lease, first.turn.ref, answer("Ada."))
     assert settled.attempts == 2
+
+
+async def test_a_late_claim_does_not_let_a_turn_be_asked_beside_its_conversation(
+    given: StoreUnderTest,
+) -> None:
+    await given.ready()
+    first = await given.submit("t1")
+    note = {"error_code": "broken", "error_message": "No tool output found."}
+    await given.store.replan(first.lease, first.attempt.ref, **note, keep_lease=True)
+    # The first claim was sent twice, and comes once more only now.
+    await given.ask("t1", submission("t1?"))
+    live = await given.converse(first.lease, reason=GenerationReason.ENDED)
+
+    with pytest.raises(ThreadConflict):
+        await submit(
+            given.store, first.lease, first.turn.ref, submission("t1?", generation=live.number)
+        )
 
 
 async def test_a_settled_turn_never_changes(given: StoreUnderTest) -> None:
