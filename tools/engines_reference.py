@@ -25,8 +25,9 @@ INTRODUCTION = """\
 <!-- Written by `make docs` from src/dadm/ports/engine.py and the engines' declarations. -->
 
 All engines keep the same promises about tasks: leases, reports, retries, incidents, errors, the ends
-of instances. One suite of tests holds them to these, on the real engines. What some can do and others
-cannot, they declare, and the suite asks for it where it is declared:
+of instances. One suite of tests holds the embedded engine, Operaton and Camunda 7 to these, on the real
+engines. What some can do and others cannot, they declare, and the suite asks for it where it is
+declared. Camunda 8 is held by tests of its own so far, on a real 8.6.0 broker and on stubs:
 
 """
 

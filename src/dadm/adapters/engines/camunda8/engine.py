@@ -18,7 +18,7 @@ from dadm.adapters.engines.camunda8.runtime import Camunda8Runtime
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import AssistantTask, EndedInstance, Feature, LeasedTask, TopicSubscription
 
-FEATURES = frozenset({Feature.UNLOCK, Feature.LEASE_ENDS_WITH_FAILURE, Feature.OUTBOX})
+FEATURES = frozenset({Feature.UNLOCK, Feature.OUTBOX})
 
 
 class Camunda8Engine(JobReports):
