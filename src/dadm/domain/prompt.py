@@ -60,6 +60,16 @@ def render_prompt(task: ServiceTask, *, shown: Mapping[str, str]) -> Prompt:
     return Prompt(text=text, shown=newly_shown)
 
 
+def variables_named(question: str) -> frozenset[str]:
+    """Give the variables that the placeholders of a question may be filled from.
+
+    A variable may have a whole path as its name, so both that and the path's first name are given.
+    """
+    held = [found.group(1).strip() for found in _PLACEHOLDER.finditer(question)]
+    first = (re.split(r"[.\[]", path, maxsplit=1)[0] for path in held)
+    return frozenset((*held, *first)) - {""}
+
+
 def doubtful_placeholders(question: str) -> tuple[str, ...]:
     """Give what the placeholders of a question hold that is no variable's plain name or path.
 

@@ -11,6 +11,11 @@ ZEEBE = "http://camunda.org/schema/zeebe/1.0"
 CAMUNDA_7 = frozenset({CAMUNDA, OPERATON})
 """The namespaces that mean the same: the Camunda 7 family."""
 
+ASSISTANT = "assistant"
+"""The value of `service.type` that makes a task an AI task."""
+ASSISTANT_JOB_TYPE = "dadm.assistant"
+"""A Camunda 8 job type that marks an AI task without any header."""
+
 _SHORT = {BPMN: "bpmn", CAMUNDA: "camunda", OPERATON: "operaton", ZEEBE: "zeebe"}
 
 

@@ -153,13 +153,22 @@ async def test_what_a_refused_report_means(
     assert type(raised.value) is meaning
 
 
-async def test_models_that_the_server_tells_need_no_wiring() -> None:
+@pytest.mark.parametrize(
+    ("job_type", "headers"),
+    [
+        (
+            b"alpha",
+            b'<z:taskHeaders><z:header key="service.type" value="assistant"/></z:taskHeaders>',
+        ),
+        (b"dadm.assistant", b""),
+    ],
+)
+async def test_models_that_the_server_tells_need_no_wiring(job_type: bytes, headers: bytes) -> None:
     model = b"""<d:definitions xmlns:d="http://www.omg.org/spec/BPMN/20100524/MODEL"
       xmlns:z="http://camunda.org/schema/zeebe/1.0"><d:process id="p"><d:serviceTask id="T">
       <d:documentation>Ask ${this}.</d:documentation><d:extensionElements>
-      <z:taskDefinition type="alpha"/><z:taskHeaders><z:header key="service.type"
-      value="assistant"/></z:taskHeaders></d:extensionElements></d:serviceTask></d:process>
-      </d:definitions>"""
+      <z:taskDefinition type="TYPE"/>HEADERS</d:extensionElements></d:serviceTask></d:process>
+      </d:definitions>""".replace(b"TYPE", job_type).replace(b"HEADERS", headers)
 
     def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
         if path.endswith("/xml"):
@@ -172,4 +181,26 @@ async def test_models_that_the_server_tells_need_no_wiring() -> None:
         engine = Camunda8Engine("http://gateway.test/v2", StandingClock(), Numbers(), client=client)
         (task,) = await engine.assistant_tasks()
 
-    assert (task.topic, task.element_id, task.process_definition_key) == ("alpha", "T", "p")
+    assert (task.topic, task.element_id, task.process_definition_key) == (
+        job_type.decode(),
+        "T",
+        "p",
+    )
+
+
+async def test_jobs_taken_before_the_server_fails_are_worked_all_the_same() -> None:
+    handed_out = [[row(jobKey="7", processDefinitionKey="3")]]
+    handed_out.append([row(jobKey="8", processDefinitionKey="4")])
+
+    def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
+        if path == "/jobs/activation":
+            return httpx2.Response(200, json={"jobs": handed_out.pop(0) if handed_out else []})
+        if path == "/process-definitions/4/xml":
+            return problem(503, "UNAVAILABLE", "later")
+        if path.endswith("/xml"):
+            return problem(404, "NOT_FOUND", "not yet")
+        return httpx2.Response(204)
+
+    (task,) = await fetched(Gateway(answer))
+
+    assert task.task_id == "7"

@@ -146,18 +146,21 @@ class JobActivation:
         return set(self._open.values())
 
     async def _activate(self, wanted: TopicSubscription, most: int, wait: timedelta) -> None:
+        found: list[LeasedTask] = []
         try:
-            self._gathered += await self._activated(wanted, most, wait)
+            await self._fill(found, wanted, most, wait)
         except EngineError as error:
             self._troubles.append(error)
         finally:
+            # Those taken before the trouble are ours all the same.
+            self._gathered += found
             self._open.pop(wanted.topic, None)
 
-    async def _activated(
-        self, wanted: TopicSubscription, most: int, wait: timedelta
-    ) -> list[LeasedTask]:
+    async def _fill(
+        self, found: list[LeasedTask], wanted: TopicSubscription, most: int, wait: timedelta
+    ) -> None:
+        """Activate jobs of a type, and put into `found` what can be worked."""
         known = self._known.setdefault(wanted.topic, _Known())
-        found: list[LeasedTask] = []
         while True:
             asked = known.needs
             begun = self._clock.now()
@@ -191,7 +194,7 @@ class JobActivation:
             is_again = is_again or (bool(jobs) and not known.is_seen)
             known.is_seen = known.is_seen or bool(jobs)
             if not is_again or len(found) >= most:
-                return found
+                return
             wait = timedelta(0)
 
     async def _ask(

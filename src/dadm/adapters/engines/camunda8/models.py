@@ -7,6 +7,8 @@ from lxml import etree
 
 from dadm.adapters.engines.bpmn_errors import caught_errors, declared_errors
 from dadm.adapters.engines.bpmn_names import (
+    ASSISTANT,
+    ASSISTANT_JOB_TYPE,
     BPMN,
     ZEEBE,
     bpmn_children,
@@ -16,7 +18,6 @@ from dadm.adapters.engines.bpmn_names import (
 )
 from dadm.adapters.engines.bpmn_xml import read_xml
 
-ASSISTANT = "assistant"
 DEFAULT_RESULT_VARIABLE = "recommendation"
 
 
@@ -34,8 +35,9 @@ class JobModel:
 
     @property
     def is_assistant(self) -> bool:
-        """Whether the model says that an assistant does it."""
-        return self.headers.get("service.type") == ASSISTANT
+        """Whether the model says that an assistant does it, by a header or by the job type."""
+        marked = ASSISTANT if self.job_type == ASSISTANT_JOB_TYPE else ""
+        return self.headers.get("service.type", marked) == ASSISTANT
 
     @property
     def assistant(self) -> str:

@@ -4,16 +4,14 @@ The broker never hands out a job whose visible variables pass 4 MB, and says not
 request names those that it wants.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dadm.domain.prompt import variables_named
 from dadm.domain.task import Selecting, VariableSelection
 
 NOTHING = "dadm:none"
 """A name that no variable has (FEEL allows none with a colon): asked for where none is needed."""
-
-_PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +39,7 @@ def needs_of(headers: Mapping[str, str], prompt: str, mapped: tuple[str, ...] | 
 
     `variables` may be `all` or `changed` as well: then everything that is visible is asked for.
     """
-    named = {
-        re.split(r"[.\[]", found.group(1).strip(), maxsplit=1)[0]
-        for found in _PLACEHOLDER.finditer(prompt)
-    }
-    # A variable may have the whole placeholder as its name.
-    named |= {found.group(1).strip() for found in _PLACEHOLDER.finditer(prompt)}
+    named = variables_named(prompt)
     written = headers.get("variables", "")
     selection = VariableSelection.parse(written)
     match selection.selecting:
@@ -60,4 +53,4 @@ def needs_of(headers: Mapping[str, str], prompt: str, mapped: tuple[str, ...] | 
             named |= set(mapped or ())
         case Selecting.NONE:
             pass
-    return Needs(frozenset(named - {""}))
+    return Needs(named)

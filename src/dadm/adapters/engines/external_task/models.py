@@ -7,6 +7,7 @@ from lxml import etree
 
 from dadm.adapters.engines.bpmn_errors import caught_errors, declared_errors
 from dadm.adapters.engines.bpmn_names import (
+    ASSISTANT,
     BPMN,
     CAMUNDA_7,
     bpmn_children,
@@ -18,7 +19,6 @@ from dadm.adapters.engines.bpmn_names import (
 )
 from dadm.adapters.engines.bpmn_xml import read_xml
 
-ASSISTANT = "assistant"
 DEFAULT_RESULT_VARIABLE = "recommendation"
 ACTIVITIES = frozenset({"serviceTask", "sendTask", "businessRuleTask"})
 

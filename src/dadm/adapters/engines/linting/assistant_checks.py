@@ -6,11 +6,10 @@ from difflib import get_close_matches
 from lxml import etree
 
 from dadm.adapters.engines.bpmn_errors import caught_errors, error_codes
-from dadm.adapters.engines.bpmn_names import bpmn_children
+from dadm.adapters.engines.bpmn_names import ASSISTANT, bpmn_children
 from dadm.adapters.engines.linting import rules
 from dadm.adapters.engines.linting.flow_order import may_both_run
 from dadm.adapters.engines.linting.reading import (
-    ASSISTANT,
     Report,
     Setting,
     WorkerTask,

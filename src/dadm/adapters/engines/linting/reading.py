@@ -7,6 +7,8 @@ from typing import cast
 from lxml import etree
 
 from dadm.adapters.engines.bpmn_names import (
+    ASSISTANT,
+    ASSISTANT_JOB_TYPE,
     BPMN,
     CAMUNDA_7,
     ZEEBE,
@@ -21,8 +23,6 @@ from dadm.adapters.engines.bpmn_names import (
 from dadm.adapters.engines.linting.rules import Rule
 from dadm.ports.model_findings import EngineKind, ModelFinding
 
-ASSISTANT = "assistant"
-ASSISTANT_JOB_TYPE = "dadm.assistant"
 WORKED = ("serviceTask", "sendTask", "businessRuleTask")
 _ZEEBE = frozenset({ZEEBE})
 _PLATFORM = "{http://camunda.org/schema/modeler/1.0}executionPlatform"

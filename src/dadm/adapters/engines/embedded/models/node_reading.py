@@ -5,6 +5,8 @@ import re
 from lxml import etree
 
 from dadm.adapters.engines.bpmn_names import (
+    ASSISTANT,
+    ASSISTANT_JOB_TYPE,
     CAMUNDA_7,
     ZEEBE,
     bpmn_child,
@@ -52,9 +54,6 @@ from dadm.adapters.engines.embedded.models.time_values import (
     duration_of,
 )
 
-ASSISTANT = "assistant"
-ASSISTANT_JOB_TYPE = "dadm.assistant"
-"""A Camunda 8 job type that marks an AI task without any header."""
 DEFAULT_RESULT_VARIABLE = "recommendation"
 _ZEEBE = frozenset({ZEEBE})
 _RETRIES = re.compile(r"[1-9]\d{0,2}")
