@@ -124,7 +124,7 @@ class ClosedThreads:
             await backend.cancel(attempt.response_id)
             self._news.stopped(
                 turn,
-                granted.thread.key.scope,
+                granted.thread.key.process_instance_id,
                 generation.conversation_id,
                 attempt.response_id,
                 reason="its process instance has ended",
@@ -136,7 +136,7 @@ class ClosedThreads:
     def _tell_abandoned(self, granted: ThreadGranted, open_turn: OpenTurn, reason: str) -> None:
         self._observer.notify(
             TurnRefused(
-                process_instance_id=granted.thread.key.scope,
+                process_instance_id=granted.thread.key.process_instance_id,
                 task_id=open_turn.turn.key.task_id,
                 thread_id=granted.thread.thread_id or "",
                 code="abandoned",

@@ -15,6 +15,7 @@ from dadm.application.outcomes import (
     unexpected,
 )
 from dadm.application.service_absence import ServiceAbsence, wait_for
+from dadm.application.task_intake import TaskIntake
 from dadm.application.task_reporting import TaskReporting
 from dadm.domain.errors import (
     BackendRefused,
@@ -28,7 +29,7 @@ from dadm.domain.errors import (
     StoreUnavailable,
     TaskGone,
 )
-from dadm.domain.task import Outcome, ServiceTask, VariableSelection, parse_answer_schema
+from dadm.domain.task import Outcome, ServiceTask
 from dadm.ports.assistant_service import AssistantService
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import LeasedTask, ProcessModels, ServiceTasks, TopicSubscription
@@ -89,6 +90,7 @@ class ServiceOrchestrator:
         self._clock = clock
         self._identifiers = identifiers
         self._limits = limits
+        self._intake = TaskIntake(tasks.engine_id, service)
         self._reporting = TaskReporting(tasks, service, observer, clock, identifiers)
         self._absence = ServiceAbsence(
             service,
@@ -199,7 +201,7 @@ class ServiceOrchestrator:
     async def _withdraw(self, task: LeasedTask) -> None:
         """Stop what is under way for a task that is gone; its turn is found out as ever."""
         try:
-            await self._service.withdraw_task(await self._intake(task))
+            await self._service.withdraw_task(await self._intake.service_task(task))
         except DadmError as error:
             self._reporting.tell_lost(task, error)
         except Exception:
@@ -233,7 +235,7 @@ class ServiceOrchestrator:
         asked: ServiceTask | None = None
         passed_at = self._clock.monotonic()
         try:
-            asked = await self._intake(task)
+            asked = await self._intake.service_task(task)
             outcome: Outcome = completed(task, await self._service.process_task(asked))
             settled: ServiceTask | None = asked
             self._absence.note_answer()
@@ -262,34 +264,6 @@ class ServiceOrchestrator:
             self._is_service_leaving = True
         else:
             self._absence.note_answer()
-
-    async def _intake(self, task: LeasedTask) -> ServiceTask:
-        """Make the engine's task one that the assistant service takes.
-
-        The assistant is the task's property `assistant`, else its `service.name` where that is
-        known, else the default.
-        """
-        wanted = task.properties.get("assistant", "").strip()
-        named = task.properties.get("service.name", "").strip()
-        if not wanted and named and await self._service.knows_assistant(named):
-            wanted = named
-        return ServiceTask(
-            engine=self._tasks.engine_id,
-            tenant=task.tenant,
-            task_id=task.task_id,
-            process_instance_id=task.process_instance_id,
-            task_name=task.element_name,
-            element_id=task.element_id,
-            process_definition=task.process_definition_key,
-            description=task.element_name,
-            documentation=task.documentation or task.properties.get("prompt", ""),
-            variables=task.variables,
-            mapped=task.mapped,
-            own_answers=task.own_answers,
-            assistant=wanted,
-            selection=VariableSelection.parse(task.properties.get("variables", "")),
-            answer_schema=parse_answer_schema(task.properties.get("answerSchema", "")),
-        )
 
     async def _drain(self, seconds: float) -> None:
         """Let tasks in hand end; stop reporting those that take too long, their turns run on."""

@@ -9,7 +9,6 @@ from dadm.application.recovery_case import Ending, ToBeAsked
 from dadm.application.thread_holding import ThreadBusy, ThreadHolding
 from dadm.application.world import World
 from dadm.domain.errors import BackendError, ThreadErased, TooManyLost
-from dadm.domain.task import SINGLE_TASK
 from dadm.domain.thread import GenerationReason, Thread, ThreadRef, ThreadState
 from dadm.ports.store_values import OpenTurn, ThreadGranted
 
@@ -122,7 +121,7 @@ class ThreadRebuilding:
             granted.lease,
             granted.thread,
             open_turn,
-            process_instance_id=instance_of(granted.thread),
+            process_instance_id=granted.thread.key.process_instance_id,
         )
 
     async def _open(self, granted: ThreadGranted, reason: GenerationReason) -> Opening:
@@ -130,14 +129,8 @@ class ThreadRebuilding:
             granted.lease,
             granted.thread,
             reason=reason,
-            process_instance_id=instance_of(granted.thread),
+            process_instance_id=granted.thread.key.process_instance_id,
         )
-
-
-def instance_of(thread: Thread) -> str:
-    """Give the process instance that the thread is for, `""` if it is for a task alone."""
-    scope = thread.key.scope
-    return "" if scope.startswith(SINGLE_TASK) else scope
 
 
 def _unresolved(open_turn: OpenTurn, error: BackendError) -> str:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from dadm.domain.errors import InvalidTask
 from dadm.domain.json import JsonObject, JsonValue, digest_of
+from dadm.domain.thread_scope import ELEMENT, RESERVED, SINGLE_TASK, instance_of
 from dadm.domain.turn import TurnKey
 
 DEFAULT_ENGINE = "http"
@@ -16,9 +17,6 @@ DEFAULT_ENGINE = "http"
 
 ID_LIMIT = 255
 """The longest id accepted, in characters."""
-
-SINGLE_TASK = "task:"
-"""What the scope of a task without a process instance begins with, and no other scope may."""
 
 
 class Selecting(StrEnum):
@@ -70,6 +68,7 @@ class ServiceTask:
         task_id: Names the work: the same over retries, another for other work.
         process_instance_id: `""` where the task belongs to none; then its thread is its own.
         scope: Whose conversation it is where that is not the process instance; `""` normally.
+            Engines' tasks alone may have one that begins as `domain.thread_scope` spells them.
         element_id: The task's element in its model, `""` where unknown.
         process_definition: What identifies the model and its version, `""` where unknown.
         description: What to ask where `documentation` is empty.
@@ -109,10 +108,14 @@ class ServiceTask:
         Raises:
             InvalidTask: It says which field is wrong and how.
         """
-        for name in ("engine", "tenant", "task_id", "assistant"):
+        for name in ("engine", "tenant", "task_id", "assistant", "scope"):
             refuse_unusable_id(name, getattr(self, name))
-        for name in ("process_instance_id", "scope"):
-            refuse_unusable_scope(name, getattr(self, name))
+        refuse_unusable_scope("process_instance_id", self.process_instance_id)
+        if self.engine == DEFAULT_ENGINE or self.scope.startswith(SINGLE_TASK):
+            refuse_unusable_scope("scope", self.scope)
+        if self.scope.startswith(ELEMENT) and instance_of(self.scope) != self.process_instance_id:
+            msg = f"scope is {self.scope!r}, which is of another process instance than the task."
+            raise InvalidTask(msg)
         if not self.task_id:
             msg = "task_id is empty; give the work a name or leave the field out."
             raise InvalidTask(msg)
@@ -197,15 +200,16 @@ def refuse_unusable_id(name: str, value: str) -> None:
 
 
 def refuse_unusable_scope(name: str, value: str) -> None:
-    """Refuse what is no id, and what could be taken for the scope of a single task.
+    """Refuse what is no id, and what could be taken for a scope of a kind of its own.
 
     Raises:
         InvalidTask: `value` cannot serve as `name`.
     """
     refuse_unusable_id(name, value)
-    if value.startswith(SINGLE_TASK):
-        msg = f"{name} begins with {SINGLE_TASK!r}, which is kept for tasks without a process."
-        raise InvalidTask(msg)
+    for reserved in RESERVED:
+        if value.startswith(reserved):
+            msg = f"{name} begins with {reserved!r}, which is kept for what DADM names itself."
+            raise InvalidTask(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

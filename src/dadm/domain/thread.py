@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 from dadm.domain.json import JsonValue
+from dadm.domain.thread_scope import instance_of
 
 ThreadRef = NewType("ThreadRef", int)
 """The store's own number of a thread; it never changes and is never shown to users."""
@@ -21,7 +22,7 @@ class ThreadKey:
 
     `scope` is the process instance id by default, which gives the familiar
     `process_instance_id:assistant_id`; for a task without a process instance it is the task
-    itself. `tenant` is `""` where there is none. `engine` is the configured id of the engine,
+    itself; `domain.thread_scope` has the others. `tenant` is `""` where there is none. `engine` is the configured id of the engine,
     because two engines may number their instances alike.
     """
 
@@ -29,6 +30,11 @@ class ThreadKey:
     tenant: str
     scope: str
     assistant: str
+
+    @property
+    def process_instance_id(self) -> str:
+        """The process instance that it ends with, `""` where it outlives every one."""
+        return instance_of(self.scope)
 
 
 class ThreadState(StrEnum):

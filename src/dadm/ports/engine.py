@@ -46,7 +46,8 @@ class LeasedTask:
 
     `retries` is None before the first failure. `variables` are all those visible to the task,
     after its input mapping; `mapped` names what the mapping provides, None where there is none.
-    `properties` are the model's extension properties or task headers. `documentation` is the
+    `properties` are the model's extension properties or task headers; `thread.scope` among them is
+    the process's own where the task has none. `documentation` is the
     element's text in the model. `caught_errors` are the BPMN error codes that the model catches
     around this task ("" for a catch-all). `own_answers` names the variables that AI tasks of
     this model write. `lease` is the engine's own proof of ownership, opaque to us.

@@ -31,6 +31,7 @@ from dadm.ports.observer import (
     ReportLost,
     TurnCompleted,
 )
+from dadm.ports.store_values import ThreadFilter
 from tests.builders import make_leased_task, make_task
 from tests.clocks import LoopClock, Numbers
 from tests.unit.application.stage import Replica, Stage, Wire, settled
@@ -734,3 +735,48 @@ async def test_200_tasks_of_one_instance_delay_no_other_instance(work: Work) -> 
     assert set(work.reported[1:]) == {f"t{number}" for number in range(200)}
     work.stop.set()
     await running
+
+
+@pytest.mark.parametrize(
+    ("wanted", "scope"),
+    [
+        ("", "p1"),
+        ("process-instance", "p1"),
+        ("root-instance", "p0"),
+        ("element", "element:p1:Task_1"),
+        ("element-instance", "element:p1:Task_1:t1"),
+        ("business-key", "business-key:order-7"),
+    ],
+)
+async def test_a_task_continues_the_thread_of_the_scope_it_names(
+    work: Work, wanted: str, scope: str
+) -> None:
+    task = make_leased_task(
+        "t1",
+        root_process_instance_id="p0",
+        business_key="order-7",
+        properties={"thread.scope": wanted},
+    )
+
+    await work.do(task)
+
+    (thread,) = await work.stage.store.threads(ThreadFilter())
+    assert thread.key.scope == scope
+    assert isinstance(work.outcomes("t1")[-1], Completed)
+    (turn,) = await work.stage.store.turns(thread.ref)
+    assert turn.is_reported
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [("root-instance", "root"), ("business-key", "business key"), ("instance", "no scope")],
+)
+async def test_a_scope_that_cannot_be_is_an_incident_and_no_thread(
+    work: Work, wanted: str, said: str
+) -> None:
+    await work.do(make_leased_task("t1", properties={"thread.scope": wanted}))
+
+    (outcome,) = work.outcomes("t1")
+    assert isinstance(outcome, Failed)
+    assert (outcome.retries, said in outcome.message) == (0, True)
+    assert not await work.stage.store.threads(ThreadFilter())

@@ -66,7 +66,9 @@ class TaskIdentity(_Request):
     )
     tenant: str = Field(default="", description="Whose process instance it is, where that matters.")
     scope: str = Field(
-        default="", description="Whose thread it is, where that is not the process instance's."
+        default="",
+        description="Whose thread it is, where that is not the process instance's. What begins "
+        "with `task:`, `element:` or `business-key:` is kept for orchestrators.",
     )
 
 

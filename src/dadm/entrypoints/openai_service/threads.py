@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from dadm.domain.errors import ThreadErased, UnknownThread
-from dadm.domain.task import SINGLE_TASK
 from dadm.domain.thread import Generation, Thread, ThreadRef, ThreadState
 from dadm.domain.turn import Turn
 from dadm.entrypoints.openai_service.messages import written
@@ -82,7 +81,7 @@ def thread_json(thread: Thread) -> dict[str, Any]:
         "thread_id": thread.thread_id,
         "engine": key.engine,
         "tenant": key.tenant,
-        "process_instance_id": None if key.scope.startswith(SINGLE_TASK) else key.scope,
+        "process_instance_id": key.process_instance_id or None,
         "scope": key.scope,
         "assistant_id": key.assistant,
         "state": thread.state.value,
