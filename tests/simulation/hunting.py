@@ -32,13 +32,16 @@ class Caught:
 
 
 def hunt(name: str) -> Caught:
-    """Try seeds from 0 on until the mutant of that name is noticed, and a few times more.
+    """Try seeds from the first until the mutant of that name is noticed, and a few times more.
 
     A seed under which the product itself fails says nothing about a mutant.
     """
     caught = Caught(name=name, seeds=())
-    for seed in range(SEEDS_AT_MOST):
-        if caught.seeds and (len(caught.seeds) == SEEDS_KEPT or seed > 2 * caught.seeds[0] + 100):
+    begin = MUTANTS[name].first_seed
+    for seed in range(begin, begin + SEEDS_AT_MOST):
+        if len(caught.seeds) == SEEDS_KEPT:
+            break
+        if caught.seeds and seed - begin > 2 * (caught.seeds[0] - begin) + 100:
             break
         found = violations_with(name, seed)
         if found and not simulate(seed).violations:

@@ -225,8 +225,9 @@ def ended_scopes_are_closed(seen: Seen) -> Iterator[str]:
     """Rule 12: the threads of an instance that has ended are closed.
 
     Tolerated: a thread of which a task was first claimed long after the end, by a replica that
-    had leased it before and was paused over the time in which ends are looked after; and a thread
-    that such a replica began anew under the key of one that was erased meanwhile.
+    had leased it before and was paused over the time in which ends are looked after; a thread that
+    a visitor's request first leased so late; and a thread that such a replica began anew under the
+    key of one that was erased meanwhile.
     """
     over = {each.id: each.ended_at for each in seen.processes.instances if each.is_over}
     for thread in seen.threads:
@@ -238,6 +239,8 @@ def ended_scopes_are_closed(seen: Seen) -> Iterator[str]:
                 if seen.processes.instances_by_task[task].id == scope
                 and seen.processes.assistants[task] == thread.thread.key.assistant
             ]
+            if thread.thread.ref in seen.witness.leased_at:
+                arrived.append(seen.witness.leased_at[thread.thread.ref])
             is_anew = any(
                 other.thread.key == thread.thread.key and other.receipt for other in seen.threads
             )

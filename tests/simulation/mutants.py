@@ -14,11 +14,15 @@ Mutation: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A broken product: `breaks` says in one sentence what it does wrong."""
+    """A broken product: `breaks` says in one sentence what it does wrong.
+
+    What shows once in many thousand seeds is looked for from `first_seed` on, which found it.
+    """
 
     name: str
     breaks: str
     mutation: Mutation
+    first_seed: int = 0
 
 
 @contextmanager

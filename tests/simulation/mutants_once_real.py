@@ -5,11 +5,15 @@ whatever the seeds mean by then.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from dadm.adapters.stores.memory.endings import MemoryEndings
+from dadm.adapters.stores.memory.generations import MemoryGenerations
+from dadm.application import asking, turn_taking
 from dadm.application.withdrawal import Withdrawal
+from dadm.domain.thread import GenerationState
 from tests.simulation.mutants import Mutant, replaced
 
 
@@ -39,6 +43,33 @@ def run_to_stop_outlives_its_question() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def submitted_elsewhere_asked_all_the_same() -> Iterator[None]:
+    def change(_: Any) -> Any:
+        async def submit(store: Any, lease: Any, turn: Any, submission: Any) -> Any:
+            return await store.submit(lease, turn, submission)
+
+        return submit
+
+    with ExitStack() as stack:
+        for module in (asking, turn_taking):
+            stack.enter_context(replaced(module, "submit", change))
+        yield
+
+
+@contextmanager
+def filled_although_erased() -> Iterator[None]:
+    def change(note_conversation: Any) -> Any:
+        async def note(self: Any, thread: Any, **more: Any) -> Any:
+            noted = await note_conversation(self, thread, **more)
+            return replace(noted, state=GenerationState.BUILDING)
+
+        return note
+
+    with replaced(MemoryGenerations, "note_conversation", change):
+        yield
+
+
 MUTANTS_ONCE_REAL = (
     Mutant(
         name="replanning_names_no_attempt",
@@ -49,5 +80,17 @@ MUTANTS_ONCE_REAL = (
         name="run_to_stop_outlives_its_question",
         breaks="Withdrawing a task between two attempts stops a run that is over, and the program.",
         mutation=run_to_stop_outlives_its_question,
+    ),
+    Mutant(
+        name="submitted_elsewhere_asked_all_the_same",
+        breaks="A claim thought lost submits a turn in a conversation out of use, and it is asked.",
+        mutation=submitted_elsewhere_asked_all_the_same,
+        first_seed=135_006,
+    ),
+    Mutant(
+        name="filled_although_erased",
+        breaks="A conversation opened over an erasure is given the memory of the erased thread.",
+        mutation=filled_although_erased,
+        first_seed=123_900,
     ),
 )

@@ -19,9 +19,11 @@ REGRESSIONS = MappingProxyType(
         93: "The same, at a backend that keeps nothing.",
         10204: "Where a clock drifts, the keeper of a lease woke ever earlier without end.",
         135006: "A claim thought lost came late and submitted a turn in a conversation out of use.",
+        123900: "A conversation opened over an erasure was given the erased thread's memory.",
         8764: "The check took the answer of a thread begun anew after an erasure for a changed one.",
         38245: "The check compared an answer with that of an erased thread whose key was taken again.",
         21002: "The check took a conversation for live that a paused replica had filled too late.",
+        90552: "The check did not see that a visitor's request came long after an instance's end.",
     }
 )
 """For each seed, the bug."""

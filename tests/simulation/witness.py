@@ -10,7 +10,7 @@ from dadm.domain.thread import ConversationId, Generation, Thread, ThreadKey, Th
 from dadm.domain.transcript import Exchange
 from dadm.domain.turn import Turn, TurnKey, TurnState
 from dadm.ports.erasures import ErasureReceipt
-from dadm.ports.store_values import Submitted, ThreadFilter
+from dadm.ports.store_values import Submitted, ThreadFilter, ThreadGranted
 from tests.simulation.scheduler import SimulatedLoop
 
 T = TypeVar("T")
@@ -44,6 +44,8 @@ class Witness:
         self._engine_id = engine_id
         self.arrived_at: dict[str, float] = {}
         """When the first claim of a task took effect."""
+        self.leased_at: dict[ThreadRef, float] = {}
+        """When a thread was first leased without a task."""
         self.submitted_at: dict[str, list[float]] = defaultdict(list)
         """When a task's turn was submitted, each time."""
         self.answers: dict[str, list[str]] = defaultdict(list)
@@ -59,6 +61,8 @@ class Witness:
         """Note what has just taken effect in the store."""
         if method == "claim":
             self.arrived_at.setdefault(about, self._loop.time())
+        if isinstance(result, ThreadGranted):
+            self.leased_at.setdefault(result.thread.ref, self._loop.time())
         if isinstance(result, Submitted):
             times = self.submitted_at[result.turn.key.task_id]
             times.append(self._loop.time())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dadm.application.circuit import Circuits
 from dadm.application.conversation_filling import ConversationFilling
 from dadm.application.world import World
-from dadm.domain.errors import BackendUnavailable, OutcomeUnknown, TooManyLost
+from dadm.domain.errors import BackendUnavailable, OutcomeUnknown, ThreadConflict, TooManyLost
 from dadm.domain.json import JsonObject
 from dadm.domain.thread import (
     ConversationId,
@@ -199,7 +199,7 @@ class ConversationOpening:
         labels = {"engine": key.engine, "scope": key.scope, "assistant": key.assistant}
         conversation_id = await self._open_at(backend, labels)
         opened_from, opened_to = await self._span(thread, window) if window else (0, 0)
-        return await self._store.note_conversation(
+        generation = await self._store.note_conversation(
             thread.ref,
             identity=backend.identity,
             conversation_id=conversation_id,
@@ -207,6 +207,12 @@ class ConversationOpening:
             opened_from=opened_from,
             opened_to=opened_to,
         )
+        if generation.state is not GenerationState.BUILDING:
+            # A replica that stood still has yet to notice that its lease is lost. By now the thread
+            # may be erased, and what was erased must not be written anywhere again.
+            msg = "The thread was erased, or taken over, while a conversation was opened for it."
+            raise ThreadConflict(msg)
+        return generation
 
     async def _open_at(self, backend: ConversationBackend, labels: JsonObject) -> ConversationId:
         """Open an empty conversation, with patience for a backend that takes no requests.

@@ -18,6 +18,7 @@ from dadm.domain.errors import (
     BackendUnavailable,
     OutcomeUnknown,
     StoreUnavailable,
+    ThreadConflict,
     ThreadErased,
     UnknownThread,
 )
@@ -31,6 +32,7 @@ from dadm.domain.thread import (
 from dadm.domain.turn import TurnState
 from dadm.ports.audit import AuditAction
 from dadm.ports.store import ThreadStore
+from dadm.ports.store_values import ThreadGranted
 from tests.builders import make_task
 from tests.unit.application.stage import LIMITS, Replica, Stage, Wire, settled
 
@@ -442,3 +444,26 @@ async def test_a_store_that_falters_costs_nothing(
 
     assert isinstance(done, Erased)
     await assert_nothing_left(keeping)
+
+
+async def test_a_conversation_opened_over_an_erasure_is_given_nothing_of_the_thread(
+    keeping: Stage,
+) -> None:
+    paused = await keeping.replica()
+    await paused.ask()
+    held = await keeping.store.lease_known_thread(REF, owner="paused", lease_seconds=1)
+    assert isinstance(held, ThreadGranted)
+    care = ThreadCare(paused.world)
+    noting, goes_on = paused.store.hold_next("note_conversation")
+    # Nobody keeps this lease: the replica stands still, and whatever would keep it with it.
+    rebuilding = keeping.begin(care.rebuilding.rebuild_held(held, GenerationReason.REQUESTED))
+    await noting.wait()
+    assert isinstance(await erase(keeping), Erased)
+
+    goes_on.set()
+
+    with pytest.raises(ThreadConflict):
+        await rebuilding
+    left = keeping.backend.conversation_ids
+    assert [await keeping.kept(each) for each in left] == [[]]
+    assert (await keeping.states())[-1] is GenerationState.RETIRED
