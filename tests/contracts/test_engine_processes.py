@@ -6,7 +6,7 @@ import pytest
 
 from dadm.domain.errors import EngineRejected
 from dadm.domain.json import JsonValue
-from dadm.ports.engine import LeasedTask
+from dadm.ports.engine import InstanceState, LeasedTask
 from tests.adapters.engines.bpmn import (
     boundary,
     caught,
@@ -298,7 +298,8 @@ async def test_an_error_that_nothing_catches_leaves_the_instance_running(
     (message,) = await given.incidents(instance_id)
     assert "OTHER" in message
     assert not await given.engine.ended_instances(after=0, limit=9)
-    assert await given.engine.active_process_instances([instance_id])
+    states = await given.engine.instance_states([instance_id])
+    assert states == {instance_id: InstanceState.ACTIVE}
 
 
 async def test_what_is_mapped_in_is_named_and_given(given: EngineUnderTest) -> None:

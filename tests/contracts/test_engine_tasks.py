@@ -364,19 +364,25 @@ async def test_ends_are_told_in_order_until_forgotten(given: EngineUnderTest) ->
     assert list(left) == ([told[2]] if is_outbox else list(told))
 
 
-async def test_instances_are_active_until_they_end(given: EngineUnderTest) -> None:
-    assert Feature.ACTIVE_INSTANCES in given.engine.features
+async def test_it_says_what_became_of_instances(given: EngineUnderTest) -> None:
+    assert Feature.INSTANCE_STATES in given.engine.features
     waiting, stuck, cancelled = [await given.offer() for _ in range(3)]
     asked = [waiting, stuck, cancelled, "unknown"]
-    assert set(await given.other.active_process_instances(asked)) == set(asked[:3])
+    states = await given.other.instance_states(asked)
+    assert states == dict.fromkeys(asked[:3], InstanceState.ACTIVE)
 
     await given.cancel(cancelled)
     for task in await given.fetch():
         if task.process_instance_id == stuck:
             await give_up(given.engine, task)
 
-    assert set(await given.other.active_process_instances(asked)) == {waiting, stuck}
-    assert not await given.engine.active_process_instances([])
+    states = await given.other.instance_states(asked)
+    assert states == {
+        waiting: InstanceState.ACTIVE,
+        stuck: InstanceState.ACTIVE,
+        cancelled: InstanceState.CANCELLED,
+    }
+    assert not await given.engine.instance_states([])
 
 
 async def test_more_instances_than_fit_one_request_are_asked_about(
@@ -385,4 +391,5 @@ async def test_more_instances_than_fit_one_request_are_asked_about(
     running = await given.offer()
     asked = [f"unknown {number}" for number in range(1001)]
 
-    assert set(await given.engine.active_process_instances([*asked, running])) == {running}
+    states = await given.engine.instance_states([*asked, running])
+    assert states == {running: InstanceState.ACTIVE}

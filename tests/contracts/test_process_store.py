@@ -42,7 +42,7 @@ async def test_an_empty_store_has_nothing(processes: ProcessStore) -> None:
     assert await processes.incidents(instance_id=None, limit=10) == ()
     assert await processes.incident("x1") is None
     assert await processes.ended_instances(after=0, limit=10) == ()
-    assert await processes.active_instances(["i1"]) == frozenset()
+    assert await processes.instance_states(["i1"]) == {}
     assert (await processes.now()).tzinfo is not None
 
 
@@ -458,14 +458,17 @@ async def test_the_ends_of_instances_are_told_once_and_in_order(processes: Proce
     assert later.position > told[2].position
 
 
-async def test_instances_are_active_until_they_end(processes: ProcessStore) -> None:
+async def test_it_says_what_became_of_instances(processes: ProcessStore) -> None:
     await begin(processes, instance_id="running")
     done = await begin(processes, instance_id="done")
     asked = ["running", "done", "unknown", "running"]
-    assert await processes.active_instances(asked) == {"running", "done"}
+    active = InstanceState.ACTIVE
+    assert await processes.instance_states(asked) == {"running": active, "done": active}
 
     await processes.save([change(replace(done, state=InstanceState.CANCELLED))])
 
-    assert await processes.active_instances(asked) == {"running"}
-    assert await processes.active_instances(["done"]) == frozenset()
-    assert await processes.active_instances([]) == frozenset()
+    assert await processes.instance_states(asked) == {
+        "running": active,
+        "done": InstanceState.CANCELLED,
+    }
+    assert await processes.instance_states([]) == {}

@@ -8,6 +8,7 @@ from dadm.domain.errors import ThreadClosed, ThreadConflict
 from dadm.domain.thread import GenerationReason, GenerationState, Thread, ThreadRef, ThreadState
 from dadm.ports.audit import AuditAction
 from dadm.ports.backend import ErasureReport
+from dadm.ports.ended_threads import IdleThread
 from dadm.ports.store_values import Lease, ThreadGranted
 from tests.contracts.stores import (
     ELSEWHERE,
@@ -247,7 +248,11 @@ async def test_parking_gives_the_conversations_up_and_keeps_the_thread(
     await given.note_conversation(lease, "conv_unfinished")
     assert await given.store.threads_to_park("embedded", idle_seconds=LONG) == ()
     assert await given.store.threads_to_park("http", idle_seconds=0) == ()
-    assert await given.store.threads_to_park("embedded", idle_seconds=0) == (thread.ref,)
+    assert await given.store.threads_to_park("embedded", idle_seconds=0) == (
+        IdleThread(ref=thread.ref, tenant="", scope="p1"),
+    )
+    behind = await given.store.threads_to_park("embedded", idle_seconds=0, after=thread.ref)
+    assert behind == ()
 
     for _ in range(2):
         await given.store.park(lease)

@@ -107,8 +107,9 @@ ACTIONS = st.sampled_from([AuditAction.CANCELLED, AuditAction.FOREIGN_ITEMS])
 async def what_is_left(store: ThreadStore, _: int, *, seconds: float) -> list[Any]:
     """Give what waits to be cleared or parked, and which scopes are idle, without numbers."""
     keys = {thread.ref: thread.key for thread in await store.threads(ThreadFilter())}
+    parked = await store.threads_to_park("embedded", idle_seconds=seconds)
     found = [
-        await store.threads_to_park("embedded", idle_seconds=seconds),
+        tuple(each.ref for each in parked),
         await store.threads_to_clear([HERE], closed_seconds=seconds),
         await store.threads_to_clear([HERE], closed_seconds=seconds, with_cleared=True),
     ]

@@ -7,13 +7,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from dadm.adapters.failpoints import armed
+from dadm.application.idle_threads import IdleThreads
+from dadm.application.job_holding import JobHolding
 from dadm.application.outcomes import RetryPolicy
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
-from dadm.application.thread_cleanup import ThreadCleanup
+from dadm.application.thread_cleanup import Shift, ThreadCleanup
 from dadm.bootstrap.engine_access import engine_access
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
 from dadm.ports.assistant_service import AssistantService
-from dadm.ports.engine import ProcessHistory, ProcessModels, ServiceTasks
+from dadm.ports.engine import Feature, ProcessHistory, ProcessModels, ServiceTasks
+from dadm.ports.jobs import JobKey
 from dadm.ports.observer import Observer
 from dadm.ports.process_store import ProcessStore
 from dadm.ports.store import ThreadStore
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
     from dadm.adapters.engines.external_task import ExternalTaskEngine
 
 ENDS_REREAD = timedelta(days=1)
-"""How far back another engine is asked, at a start, which instances ended."""
+"""How far back an engine is asked which instances ended, where nobody has followed it yet."""
+
+INTERVAL_SECONDS = 30.0
+"""How often an engine is asked, at first, whose history costs it a query."""
 
 
 def embedded_engine(settings: Settings, processes: ProcessStore) -> "EmbeddedEngine":
@@ -136,14 +142,44 @@ def orchestrator(
 
 
 def thread_cleanup(
-    settings: Settings, engine: ProcessHistory, threads: ThreadStore, observer: Observer
+    settings: Settings, engine: WorkedEngine, threads: ThreadStore, observer: Observer
 ) -> ThreadCleanup:
-    """Close threads as the engine's instances end."""
+    """Close threads as the engine's instances end.
+
+    An engine's history is asked by one replica for all. Ends that are told until they are forgotten
+    are met by every replica: they cost the database that threads are in a look, or are handed to
+    one replica at a time by their engine.
+    """
+    is_outbox = Feature.OUTBOX in engine.features
     return ThreadCleanup(
         engine_id=settings.engine_id,
-        interval_seconds=30.0 if settings.engine_kind == "camunda7" else 1.0,
+        interval_seconds=1.0 if is_outbox else INTERVAL_SECONDS,
         history=engine,
         directory=threads,
         observer=observer,
         clock=CLOCK,
+        shift=None
+        if is_outbox
+        else Shift(job=_job("ends", settings, threads), fraction=IDENTIFIERS.fraction),
+    )
+
+
+def _job(name: str, settings: Settings, threads: ThreadStore) -> JobHolding:
+    return JobHolding(threads, JobKey(name=name, subject=settings.engine_id), CLOCK, IDENTIFIERS)
+
+
+def idle_threads(
+    settings: Settings, engine: WorkedEngine, threads: ThreadStore, observer: Observer
+) -> IdleThreads:
+    """Ask the engine about the instances of idle threads, or park these if it cannot tell."""
+    return IdleThreads(
+        engine_id=settings.engine_id,
+        history=engine if Feature.INSTANCE_STATES in engine.features else None,
+        store=threads,
+        job=_job("idle", settings, threads),
+        observer=observer,
+        clock=CLOCK,
+        identifiers=IDENTIFIERS,
+        idle_seconds=settings.ended.idle_seconds,
+        parked_seconds=settings.ended.parked_seconds,
     )

@@ -17,6 +17,15 @@ class IdleScope:
     name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleThread:
+    """A thread that has not been used for long, and whose it is."""
+
+    ref: ThreadRef
+    tenant: str
+    scope: str
+
+
 class EndedThreads(Protocol):
     """Closing threads with their scope, clearing what is kept of closed ones elsewhere, parking.
 
@@ -70,9 +79,12 @@ class EndedThreads(Protocol):
         ...
 
     async def threads_to_park(
-        self, engine: str, *, idle_seconds: float, limit: int = 100
-    ) -> Sequence[ThreadRef]:
-        """Give open threads of an engine that have been idle for so long; may cost a scan."""
+        self, engine: str, *, idle_seconds: float, after: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[IdleThread]:
+        """Give open threads of an engine, behind one of them, that have been idle for so long.
+
+        In the order of their numbers. May cost a scan.
+        """
         ...
 
     async def park(self, lease: Lease) -> None:

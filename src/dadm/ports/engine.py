@@ -26,8 +26,8 @@ class Feature(StrEnum):
     """Who reported a failure cannot report any more; elsewhere the same worker still may."""
     OUTBOX = "outbox"
     """An end of an instance is told until it is forgotten; elsewhere, as long as history has it."""
-    ACTIVE_INSTANCES = "active_instances"
-    """It tells which of many instances still run; elsewhere, threads close by told ends alone."""
+    INSTANCE_STATES = "instance_states"
+    """It says of many instances what became of them; elsewhere, threads close by told ends alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,11 +329,13 @@ class ProcessHistory(Protocol):
         """Drop what was handled, up to and including that position."""
         ...
 
-    async def active_process_instances(self, instance_ids: Collection[str]) -> Collection[str]:
-        """Give those of the instances that have not ended, with one request for up to 500 of them.
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
+        """Give the state of each of these instances that the engine knows.
 
-        One that the engine does not know has ended. Suspended ones, and those with incidents, have
-        not. Nothing is asked of an engine that does not declare `Feature.ACTIVE_INSTANCES`.
+        With one request for up to 500 of them, or two. Suspended ones, and those with incidents,
+        are active. One that is left out may have ended so long ago that nothing is kept of it, or
+        never have been this engine's. Nothing is asked of an engine that does not declare
+        `Feature.INSTANCE_STATES`.
 
         Raises:
             EngineUnavailable: The engine does not answer, or will not tell.

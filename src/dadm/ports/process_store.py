@@ -1,6 +1,6 @@
 """ProcessStore: where the embedded engine keeps definitions, instances and what they wait for."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -249,8 +249,8 @@ class ProcessStore(Protocol):
         """Drop outbox rows up to and including a position."""
         ...
 
-    async def active_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
-        """Give those of the instances that are there and active."""
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
+        """Give the state of each of these instances that is there."""
         ...
 
     async def now(self) -> datetime:

@@ -184,6 +184,24 @@ class TurnSettings(Group):
     )
 
 
+class EndedSettings(Group):
+    """What becomes of threads that nobody comes back to."""
+
+    idle_seconds: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="After how long without an answer the engine is asked, once a day, what became of "
+        "a thread's process instance; the thread is closed if that has ended. 0 never asks.",
+    )
+    parked_seconds: float = Field(
+        default=7_776_000.0,
+        ge=0,
+        description="After how long without an answer a thread is parked where the engine does not "
+        "know its process instance, or cannot say: its conversation is deleted at the backend, "
+        "and rebuilt from the transcript when another task comes. 0 parks none.",
+    )
+
+
 class EngineSettings(Group):
     """The process engine that tasks come from."""
 

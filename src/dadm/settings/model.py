@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from dadm.settings.groups import (
     ChatSettings,
+    EndedSettings,
     EngineSettings,
     LocalSettings,
     LogSettings,
@@ -124,6 +125,7 @@ class Settings(BaseSettings):
     local: LocalSettings = LocalSettings()
     scripted: ScriptedSettings = ScriptedSettings()
     turns: TurnSettings = TurnSettings()
+    ended: EndedSettings = EndedSettings()
     engine: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
 

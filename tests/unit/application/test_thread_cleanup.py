@@ -6,12 +6,15 @@ from typing import cast
 import pytest
 
 from dadm.adapters.engines.memory import MemoryEngine
-from dadm.application.thread_cleanup import BATCH, GRACE_SECONDS, ThreadCleanup
+from dadm.application.job_holding import ASK_SECONDS, LEASE_SECONDS, JobHolding
+from dadm.application.thread_cleanup import BATCH, GRACE_SECONDS, Shift, ThreadCleanup
 from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
 from dadm.domain.thread import ThreadState
 from dadm.ports.ended_threads import EndedThreads
 from dadm.ports.engine import ProcessHistory
+from dadm.ports.jobs import JobKey
 from dadm.ports.observer import EngineTrouble, ThreadsClosed
+from dadm.ports.store import ThreadStore
 from tests.clocks import LoopClock, Numbers
 from tests.unit.application.stage import Replica, Stage, Wire
 
@@ -160,3 +163,114 @@ async def test_trouble_is_told_when_it_begins_and_when_it_ends(
     assert (await work.stage.thread()).state is ThreadState.CLOSED
     told = work.replica.told(EngineTrouble)
     assert [(each.reason, each.is_over) for each in told] == [("Away.", False), ("", True)]
+
+
+class Watch:
+    """A cleanup that takes part in a shift with others of the same store."""
+
+    def __init__(self, work: Work, name: str, *, looks: Wire | None = None) -> None:
+        self.engine = looks or Wire(work.board)
+        self.jobs = Wire(work.stage.store)
+        clock = LoopClock()
+        job = JobHolding(
+            cast("ThreadStore", self.jobs), JobKey(name="ends"), clock, Numbers(f"{name}_")
+        )
+        self.stop = asyncio.Event()
+        self.shift = Shift(job=job, fraction=lambda: 0.5)
+        self.cleanup = ThreadCleanup(
+            engine_id="embedded",
+            history=cast("ProcessHistory", self.engine),
+            directory=work.stage.store,
+            observer=work.replica,
+            clock=clock,
+            interval_seconds=30.0,
+            shift=self.shift,
+        )
+        self.running = work.stage.begin(self.cleanup.run(self.stop))
+
+    @property
+    def looks(self) -> int:
+        return self.engine.calls["ended_instances"]
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.running
+
+
+async def test_replicas_look_at_the_engine_once_an_interval_together(work: Work) -> None:
+    for number in range(40):
+        work.board.end_instance(f"p{number}")
+    watches = [Watch(work, f"r{number}") for number in range(5)]
+
+    for _ in range(20):
+        work.board.end_instance("another")
+        await asyncio.sleep(30)
+
+    assert sorted(watch.looks for watch in watches)[:4] == [0] * 4
+    assert 18 <= sum(watch.looks for watch in watches) <= 21
+
+
+async def test_an_engine_where_nothing_ends_is_asked_less_and_less(work: Work) -> None:
+    watch = Watch(work, "r1")
+    await asyncio.sleep(3600)
+    assert watch.looks <= 5 + 3600 / 300
+    await work.replica.ask("t1")
+    work.board.end_instance("p1")
+    await asyncio.sleep(301)
+    assert (await work.stage.thread()).state is ThreadState.CLOSED
+    before = watch.looks
+
+    await asyncio.sleep(61)
+
+    assert watch.looks > before
+
+
+async def test_ends_that_fill_a_batch_are_followed_by_the_next_at_once(work: Work) -> None:
+    for number in range(2 * BATCH + 1):
+        work.board.end_instance(f"p{number}")
+    watch = Watch(work, "r1")
+
+    await asyncio.sleep(1)
+
+    assert watch.looks == 3
+
+
+async def test_whoever_takes_over_begins_behind_what_was_closed_for_good(work: Work) -> None:
+    first = Watch(work, "r1")
+    work.board.end_instance("done")
+    await asyncio.sleep(31 + GRACE_SECONDS + 300)
+    work.board.end_instance("closed once")
+    await asyncio.sleep(301)
+    assert first.shift.job.position == 1
+    await first.end()
+    second = Watch(work, "r2")
+
+    await asyncio.sleep(LEASE_SECONDS + ASK_SECONDS)
+
+    assert second.engine.given["forget_ended"][0] == ((), {"up_to": 1})
+    assert second.looks
+
+
+async def test_a_replica_that_stops_leaves_the_shift_to_the_others_at_once(work: Work) -> None:
+    first = Watch(work, "r1")
+    await asyncio.sleep(1)
+    second = Watch(work, "r2")
+    await first.end()
+
+    await asyncio.sleep(ASK_SECONDS + 1)
+
+    assert second.looks == 1
+
+
+async def test_a_replica_that_lost_the_shift_looks_no_more(work: Work) -> None:
+    first = Watch(work, "r1")
+    await asyncio.sleep(1)
+    first.jobs.fail_next("take_job", StoreUnavailable("Away."), times=5)
+    second = Watch(work, "r2")
+    await asyncio.sleep(200)
+    assert second.looks
+    before = first.looks
+
+    await asyncio.sleep(1000)
+
+    assert first.looks == before

@@ -1,7 +1,7 @@
 """MemoryEngine: tasks offered from Python instead of a process, for tests and simulation."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ FEATURES = frozenset(
         Feature.FENCED_LEASE,
         Feature.LEASE_ENDS_WITH_FAILURE,
         Feature.OUTBOX,
-        Feature.ACTIVE_INSTANCES,
+        Feature.INSTANCE_STATES,
     }
 )
 _NO_LEASE = timedelta(0)
@@ -68,7 +68,7 @@ class MemoryEngine:
         self._engine_id = engine_id
         self._offers: dict[str, _Offer] = {}
         self._declared: dict[AssistantTask, None] = {}
-        self._active: set[str] = set()
+        self._states: dict[str, InstanceState] = {}
         self._ended: list[EndedInstance] = []
         self._last_position = 0
         self._changed = asyncio.Event()
@@ -87,7 +87,7 @@ class MemoryEngine:
     def offer(self, task: LeasedTask) -> None:
         """Let a task wait for a worker; what it says of a lease does not matter."""
         self._offers[task.task_id] = _Offer(task=task, available_at=self._clock.now())
-        self._active.add(task.process_instance_id)
+        self._states[task.process_instance_id] = InstanceState.ACTIVE
         if task.properties.get("service.type") == "assistant":
             declared = AssistantTask(
                 topic=task.topic,
@@ -118,7 +118,7 @@ class MemoryEngine:
         for task_id, offer in list(self._offers.items()):
             if offer.task.process_instance_id == instance_id:
                 del self._offers[task_id]
-        self._active.discard(instance_id)
+        self._states[instance_id] = state
         self._last_position += 1
         ended = EndedInstance(
             position=self._last_position,
@@ -215,9 +215,9 @@ class MemoryEngine:
         """Drop what was handled, up to and including that position."""
         self._ended = [ended for ended in self._ended if ended.position > up_to]
 
-    async def active_process_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
-        """Give those of the instances that had a task here and have not ended."""
-        return frozenset(self._active.intersection(instance_ids))
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
+        """Give the states of those that had a task here, or whose end was told."""
+        return {name: self._states[name] for name in instance_ids if name in self._states}
 
     def _lease(
         self, subscriptions: Sequence[TopicSubscription], max_tasks: int

@@ -128,9 +128,11 @@ def _work(
     engine = side.engine
     orchestrator = bootstrap.orchestrator(settings, engine, service, observer)
     cleanup = bootstrap.thread_cleanup(settings, engine, ground.databases.threads, observer)
+    idle = bootstrap.idle_threads(settings, engine, ground.databases.threads, observer)
     if side.run_due is not None:
         group.create_task(run_timers(side.run_due, stop))
     group.create_task(cleanup.run(stop))
+    group.create_task(idle.run(stop))
     seconds = settings.drain_seconds + REPORTING_SECONDS
     group.create_task(orchestrator.run(stop, drain_seconds=seconds))
 

@@ -86,6 +86,38 @@ async def test_only_what_ended_since_a_time_is_told() -> None:
     assert wire.body()["finishedAfter"] == "2029-12-31T23:55:02.000+0000"
 
 
+async def test_where_somebody_followed_before_it_goes_on_however_long_ago_that_was() -> None:
+    since = datetime(2030, 1, 2, tzinfo=UTC)
+    ends = rows(ended("handled", 1), ended("missed", 3))
+    wire = Wire({HISTORY: [ends, ends]})
+
+    async with engine_over(wire) as before, engine_over(wire, ended_since=since) as engine:
+        handled, missed = await before.ended_instances(after=0, limit=10)
+        await engine.forget_ended(up_to=handled.position)
+        told = await engine.ended_instances(after=0, limit=10)
+
+    assert list(told) == [missed]
+
+
+async def test_what_history_does_not_have_is_looked_for_among_what_runs() -> None:
+    wire = Wire(
+        {
+            HISTORY: [rows(ended("done", 1), {**ended("waits", 1), "endTime": None})],
+            "POST /process-instance": [rows({"id": "without history"})],
+        }
+    )
+
+    async with engine_over(wire) as engine:
+        states = await engine.instance_states(["done", "waits", "without history", "unknown"])
+
+    assert states == {
+        "done": InstanceState.COMPLETED,
+        "waits": InstanceState.ACTIVE,
+        "without history": InstanceState.ACTIVE,
+    }
+    assert wire.body() == {"processInstanceIds": ["unknown", "without history"]}
+
+
 async def test_more_than_a_page_is_read_page_by_page_as_far_as_wanted() -> None:
     pages: list[Reply] = [
         rows(*(ended(f"{page}-{number}", page, number) for number in range(500))) for page in (1, 2)

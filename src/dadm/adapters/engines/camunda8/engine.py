@@ -1,6 +1,6 @@
 """Camunda8Engine: a Camunda 8 in all its roles."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,14 @@ from dadm.adapters.engines.camunda8.library import JobLibrary
 from dadm.adapters.engines.camunda8.reports import JobReports
 from dadm.adapters.engines.camunda8.runtime import Camunda8Runtime
 from dadm.ports.clock import Clock, Identifiers
-from dadm.ports.engine import AssistantTask, EndedInstance, Feature, LeasedTask, TopicSubscription
+from dadm.ports.engine import (
+    AssistantTask,
+    EndedInstance,
+    Feature,
+    InstanceState,
+    LeasedTask,
+    TopicSubscription,
+)
 
 FEATURES = frozenset({Feature.UNLOCK, Feature.OUTBOX})
 
@@ -126,9 +133,9 @@ class Camunda8Engine(JobReports):
         """Give instances that ended behind a position; see ProcessHistory."""
         return await self._ends.ended_instances(after=after, limit=limit)
 
-    async def active_process_instances(self, instance_ids: Collection[str]) -> Collection[str]:
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
         """Not declared; see ProcessHistory."""
-        return await self._ends.active_process_instances(instance_ids)
+        return await self._ends.instance_states(instance_ids)
 
     async def forget_ended(self, *, up_to: int) -> None:
         """Let the instances end whose ends were handled, up to that position."""

@@ -20,7 +20,7 @@ FEATURES = frozenset(
         Feature.FENCED_LEASE,
         Feature.LEASE_ENDS_WITH_FAILURE,
         Feature.OUTBOX,
-        Feature.ACTIVE_INSTANCES,
+        Feature.INSTANCE_STATES,
     }
 )
 

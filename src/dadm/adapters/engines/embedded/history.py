@@ -1,9 +1,9 @@
 """History: the ends of instances, told until they are forgotten."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dadm.adapters.engines.embedded.stepping import Stepping
-from dadm.ports.engine import EndedInstance
+from dadm.ports.engine import EndedInstance, InstanceState
 
 
 class History:
@@ -21,6 +21,6 @@ class History:
         """Drop what was handled, up to and including that position."""
         await self._stepping.store.forget_ended(up_to=up_to)
 
-    async def active_process_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
-        """Give those of the instances that have not ended."""
-        return await self._stepping.store.active_instances(instance_ids)
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
+        """Give the state of each of these instances that is there."""
+        return await self._stepping.store.instance_states(instance_ids)

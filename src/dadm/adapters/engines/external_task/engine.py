@@ -1,6 +1,6 @@
 """ExternalTaskEngine: an engine of the Camunda 7 family in all its roles."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,14 @@ from dadm.adapters.engines.external_task.reports import TaskReports
 from dadm.adapters.engines.external_task.variables import VariableWriting
 from dadm.domain.errors import EngineUnavailable
 from dadm.ports.clock import Clock, Identifiers
-from dadm.ports.engine import AssistantTask, EndedInstance, Feature, LeasedTask, TopicSubscription
+from dadm.ports.engine import (
+    AssistantTask,
+    EndedInstance,
+    Feature,
+    InstanceState,
+    LeasedTask,
+    TopicSubscription,
+)
 
 FEATURES = frozenset(
     {
@@ -26,7 +33,7 @@ FEATURES = frozenset(
         Feature.UNLOCK,
         Feature.PRIORITY,
         Feature.FENCED_LEASE,
-        Feature.ACTIVE_INSTANCES,
+        Feature.INSTANCE_STATES,
     }
 )
 
@@ -141,6 +148,6 @@ class ExternalTaskEngine(TaskReports):
         """Do not tell again what ended up to that position."""
         await self._history.forget_ended(up_to=up_to)
 
-    async def active_process_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
-        """Give those of the instances that have not ended; see ProcessHistory."""
-        return await self._history.active_process_instances(instance_ids)
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
+        """Say of instances what became of them; see ProcessHistory."""
+        return await self._history.instance_states(instance_ids)

@@ -33,9 +33,10 @@ class EngineHistory:
     """
 
     def __init__(self, connection: EngineConnection, *, since: datetime | None = None) -> None:
-        """Read over `connection` what ended after `since`."""
+        """Read over `connection` what ended after `since`, or behind what is forgotten."""
         self._connection = connection
-        self._forgotten = _position(since) if since else 0
+        self._since = _position(since) if since else 0
+        self._forgotten = 0
         self._is_first = True
         self._told: dict[str, int] = {}
         self._moved: dict[str, int] = {}
@@ -47,7 +48,7 @@ class EngineHistory:
         Raises:
             EngineUnavailable: The engine does not answer, or will not tell.
         """
-        begin = max(after, self._forgotten)
+        begin = max(after, self._forgotten or self._since)
         rows = await self._read(begin, limit)
         if self._is_first:
             # What lies before the beginning is not late but told, to whoever was here before.
@@ -69,20 +70,28 @@ class EngineHistory:
         """Begin behind that position from now on."""
         self._forgotten = max(self._forgotten, up_to)
 
-    async def active_process_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
-        """Give those of the instances that have not ended.
+    async def instance_states(self, instance_ids: Collection[str]) -> dict[str, InstanceState]:
+        """Give the state of each of these instances that the engine knows.
+
+        Its history has those that run too, unless it keeps none: who is not in it is looked for
+        among those.
 
         Raises:
             EngineUnavailable: The engine does not answer, or will not tell.
         """
         ids = sorted(instance_ids)
-        active: set[str] = set()
+        known: dict[str, InstanceState] = {}
         for start in range(0, len(ids), PAGE):
             some = ids[start : start + PAGE]
-            path = f"/process-instance?firstResult=0&maxResults={PAGE}"
-            rows = await self._post(path, {"processInstanceIds": [*some]})
-            active.update(row["id"] for row in rows)
-        return frozenset(active)
+            known |= {row["id"]: _state(row) for row in await self._named("/history", some)}
+            if others := [each for each in some if each not in known]:
+                running = await self._named("", others)
+                known |= {row["id"]: InstanceState.ACTIVE for row in running}
+        return known
+
+    async def _named(self, among: str, ids: list[str]) -> list[dict[str, Any]]:
+        path = f"{among}/process-instance?firstResult=0&maxResults={PAGE}"
+        return await self._post(path, {"processInstanceIds": [*ids]})
 
     def _placed(self, ended: EndedInstance, begin: int) -> EndedInstance:
         """Give a late instance a position behind all others."""
@@ -137,11 +146,17 @@ def _ended(row: dict[str, Any]) -> EndedInstance:
         position=_position(ended_at),
         instance_id=row["id"],
         tenant=row.get("tenantId") or "",
-        state=(
-            InstanceState.COMPLETED if row.get("state") == "COMPLETED" else InstanceState.CANCELLED
-        ),
+        state=_state(row),
         ended_at=ended_at,
     )
+
+
+def _state(row: dict[str, Any]) -> InstanceState:
+    if not row.get("endTime"):
+        return InstanceState.ACTIVE
+    if row.get("state") == "COMPLETED":
+        return InstanceState.COMPLETED
+    return InstanceState.CANCELLED
 
 
 def _with_places(found: list[EndedInstance]) -> list[EndedInstance]:

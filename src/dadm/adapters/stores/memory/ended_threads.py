@@ -9,7 +9,7 @@ from dadm.adapters.stores.memory.records import Records, ThreadRecord
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import BackendIdentity, GenerationState, ThreadRef, ThreadState
 from dadm.ports.audit import AuditAction
-from dadm.ports.ended_threads import IdleScope
+from dadm.ports.ended_threads import IdleScope, IdleThread
 from dadm.ports.store_values import Lease
 
 LEFT = frozenset({GenerationState.BUILDING, GenerationState.LIVE, GenerationState.RETIRED})
@@ -96,16 +96,17 @@ class MemoryEndedThreads:
         )[:limit]
 
     async def threads_to_park(
-        self, engine: str, *, idle_seconds: float, limit: int = 100
-    ) -> Sequence[ThreadRef]:
+        self, engine: str, *, idle_seconds: float, after: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[IdleThread]:
         since = self._before(idle_seconds)
         found: Iterator[ThreadRecord] = (
             self._records.threads[ref] for ref in sorted(self._records.threads)
         )
         return tuple(
-            record.ref
+            IdleThread(ref=record.ref, tenant=record.key.tenant, scope=record.key.scope)
             for record in found
-            if record.key.engine == engine
+            if record.ref > (after or 0)
+            and record.key.engine == engine
             and record.state is ThreadState.OPEN
             and record.last_used_at <= since
         )[:limit]

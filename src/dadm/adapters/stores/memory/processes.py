@@ -1,6 +1,6 @@
 """Where the embedded engine keeps its processes when nothing need outlive the program."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -279,13 +279,11 @@ class MemoryProcessStore:
     async def forget_ended(self, *, up_to: int) -> None:
         self._kept.ended = [ended for ended in self._kept.ended if ended.position > up_to]
 
-    async def active_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
         known = (self._kept.instances.get(each) for each in instance_ids)
-        return frozenset(
-            record.stored.instance_id
-            for record in known
-            if record is not None and record.stored.state is InstanceState.ACTIVE
-        )
+        return {
+            record.stored.instance_id: record.stored.state for record in known if record is not None
+        }
 
     async def now(self) -> datetime:
         return self._clock.now()

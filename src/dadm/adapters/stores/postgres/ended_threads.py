@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.rows.texts import storable
 from dadm.domain.thread import BackendIdentity, ThreadRef
-from dadm.ports.ended_threads import IdleScope
+from dadm.ports.ended_threads import IdleScope, IdleThread
 from dadm.ports.store_values import Lease
 
 CLOSE_SCOPE = "SELECT close_scope_1($1, $2, $3, $4)"
@@ -30,9 +30,9 @@ IDLE_SCOPES = f"""SELECT s.id, s.tenant, s.name FROM scopes s
         SELECT FROM threads t WHERE t.scope = s.id AND t.state IN ('open', 'parked')
           AND NOT {IDLE_SINCE})
     ORDER BY s.id LIMIT $4"""  # noqa: S608
-TO_PARK = f"""SELECT t.id FROM threads t JOIN scopes s ON s.id = t.scope
-    WHERE s.engine = $1 AND t.state = 'open' AND {IDLE_SINCE}
-    ORDER BY t.id LIMIT $3"""  # noqa: S608
+TO_PARK = f"""SELECT t.id, s.tenant, s.name FROM threads t JOIN scopes s ON s.id = t.scope
+    WHERE s.engine = $1 AND t.state = 'open' AND {IDLE_SINCE} AND t.id > $3
+    ORDER BY t.id LIMIT $4"""  # noqa: S608
 PARK = "SELECT park_1($1, $2, $3)"
 
 
@@ -71,10 +71,10 @@ class PostgresEndedThreads:
         return tuple(IdleScope(position=row[0], tenant=row[1], name=row[2]) for row in rows)
 
     async def threads_to_park(
-        self, engine: str, *, idle_seconds: float, limit: int = 100
-    ) -> Sequence[ThreadRef]:
-        rows = await self._database.rows(TO_PARK, engine, idle_seconds, limit)
-        return tuple(ThreadRef(row[0]) for row in rows)
+        self, engine: str, *, idle_seconds: float, after: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[IdleThread]:
+        rows = await self._database.rows(TO_PARK, engine, idle_seconds, after or 0, limit)
+        return tuple(IdleThread(ref=ThreadRef(row[0]), tenant=row[1], scope=row[2]) for row in rows)
 
     async def park(self, lease: Lease) -> None:
         await self._database.execute(PARK, lease.thread, lease.owner, lease.fence)

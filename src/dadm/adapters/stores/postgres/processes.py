@@ -1,6 +1,6 @@
 """Where the embedded engine keeps its processes in a PostgreSQL database."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -56,9 +56,7 @@ INCIDENTS = f"""{SELECT_INCIDENT} WHERE ($1::text IS NULL OR c.instance_id = $1)
     ORDER BY c.position LIMIT $2"""
 ENDS = f"""SELECT {ENDED} FROM ended_instances e
     WHERE e.position > $1 ORDER BY e.position LIMIT $2"""  # noqa: S608
-ACTIVE = (
-    "SELECT instance_id FROM process_instances WHERE state = 'active' AND instance_id = ANY ($1)"
-)
+STATES = "SELECT instance_id, state FROM process_instances WHERE instance_id = ANY ($1)"
 
 
 class PostgresProcessStore(PostgresProcessTasks):
@@ -139,9 +137,9 @@ class PostgresProcessStore(PostgresProcessTasks):
     async def forget_ended(self, *, up_to: int) -> None:
         await self._database.execute("DELETE FROM ended_instances WHERE position <= $1", up_to)
 
-    async def active_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
-        rows = await self._database.rows(ACTIVE, sorted(instance_ids))
-        return frozenset(row[0] for row in rows)
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
+        rows = await self._database.rows(STATES, sorted(instance_ids))
+        return {row[0]: InstanceState(row[1]) for row in rows}
 
     async def now(self) -> datetime:
         now: datetime = (await self._database.one("SELECT clock_timestamp()"))[0]

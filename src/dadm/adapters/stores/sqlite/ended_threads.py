@@ -13,7 +13,7 @@ from dadm.adapters.stores.sqlite.reading import leased, open_turn
 from dadm.domain.errors import ThreadConflict
 from dadm.domain.thread import BackendIdentity, ThreadRef, ThreadState
 from dadm.ports.audit import AuditAction
-from dadm.ports.ended_threads import IdleScope
+from dadm.ports.ended_threads import IdleScope, IdleThread
 from dadm.ports.store_values import Lease
 
 FIND_SCOPE = "SELECT id FROM scopes WHERE engine = ? AND tenant = ? AND name = ?"
@@ -40,8 +40,9 @@ IDLE_SCOPES = """SELECT s.id, s.tenant, s.name FROM scopes s
         SELECT 1 FROM threads t WHERE t.scope = s.id AND t.state IN ('open', 'parked')
           AND coalesce(t.last_turn_at, t.created_at) > ?2)
     ORDER BY s.id LIMIT ?4"""
-TO_PARK = """SELECT t.id FROM threads t JOIN scopes s ON s.id = t.scope
+TO_PARK = """SELECT t.id, s.tenant, s.name FROM threads t JOIN scopes s ON s.id = t.scope
     WHERE s.engine = ? AND t.state = 'open' AND coalesce(t.last_turn_at, t.created_at) <= ?
+      AND t.id > ?
     ORDER BY t.id LIMIT ?"""
 PARK = "UPDATE threads SET state = 'parked' WHERE id = ?"
 RETIRE_ALL = """UPDATE generations SET state = 'retired', retired_at = ?
@@ -87,10 +88,15 @@ class SqliteEndedThreads:
         )
 
     async def threads_to_park(
-        self, engine: str, *, idle_seconds: float, limit: int = 100
-    ) -> Sequence[ThreadRef]:
-        values = (engine, moment_before(idle_seconds), limit)
-        return await self._database.read(lambda connection: refs(connection, TO_PARK, values))
+        self, engine: str, *, idle_seconds: float, after: ThreadRef | None = None, limit: int = 100
+    ) -> Sequence[IdleThread]:
+        values = (engine, moment_before(idle_seconds), after or 0, limit)
+        return await self._database.read(
+            lambda connection: tuple(
+                IdleThread(ref=ThreadRef(ref), tenant=tenant, scope=scope)
+                for ref, tenant, scope in connection.execute(TO_PARK, values)
+            )
+        )
 
     async def park(self, lease: Lease) -> None:
         await self._database.write(lambda connection: park(connection, lease))

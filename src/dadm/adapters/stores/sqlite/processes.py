@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -59,8 +59,8 @@ INCIDENTS = f"""{SELECT_INCIDENT} WHERE (?1 IS NULL OR c.instance_id = ?1)
 INCIDENT_OF_ID = f"{SELECT_INCIDENT} WHERE c.incident_id = ?"
 ENDS = f"""SELECT {ENDED} FROM ended_instances e
     WHERE e.position > ? ORDER BY e.position LIMIT ?"""  # noqa: S608
-ACTIVE = """SELECT instance_id FROM process_instances
-    WHERE state = 'active' AND instance_id IN (SELECT value FROM json_each(?))"""
+STATES = """SELECT instance_id, state FROM process_instances
+    WHERE instance_id IN (SELECT value FROM json_each(?))"""
 
 
 class SqliteProcessStore(SqliteProcessTasks):
@@ -123,9 +123,10 @@ class SqliteProcessStore(SqliteProcessTasks):
     async def forget_ended(self, *, up_to: int) -> None:
         await self._database.execute("DELETE FROM ended_instances WHERE position <= ?", (up_to,))
 
-    async def active_instances(self, instance_ids: Collection[str]) -> frozenset[str]:
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
         wanted = json.dumps(sorted(instance_ids))
-        return frozenset(await self._all(ACTIVE, (wanted,), first))
+        found = await self._all(STATES, (wanted,), lambda row: (row[0], InstanceState(row[1])))
+        return dict(found)
 
     async def now(self) -> datetime:
         await self._one("SELECT 1", (), first)
