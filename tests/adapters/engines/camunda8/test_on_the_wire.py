@@ -1,7 +1,8 @@
 """What the adapter sends to a gateway, and what it makes of replies that no 8.6 gives."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -204,3 +205,37 @@ async def test_jobs_taken_before_the_server_fails_are_worked_all_the_same() -> N
     (task,) = await fetched(Gateway(answer))
 
     assert task.task_id == "7"
+
+
+async def test_a_type_that_had_nothing_is_asked_again_while_others_still_wait() -> None:
+    rest = asyncio.Event()
+    replies = [[], [row()]]
+
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if not request.url.path.endswith("/jobs/activation"):
+            return problem(404, "NOT_FOUND")
+        if json.loads(request.content)["type"] == "alpha":
+            return httpx2.Response(200, json={"jobs": replies.pop(0) if replies else []})
+        await rest.wait()
+        return httpx2.Response(200, json={"jobs": []})
+
+    topics = ("alpha", "beta")
+    wanted = [TopicSubscription(topic=each, lease_duration=timedelta(hours=1)) for each in topics]
+    tasks: Sequence[LeasedTask] = ()
+    async with (
+        httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client,
+        Camunda8Engine(
+            "http://gateway.test/v2", StandingClock(), Numbers(), client=client, topics=topics
+        ) as engine,
+    ):
+        try:
+            async with asyncio.timeout(10):
+                while not tasks:
+                    tasks = await engine.fetch_and_lease(
+                        wanted, max_tasks=2, request_timeout=timedelta(seconds=2)
+                    )
+        finally:
+            # What is open is waited for.
+            rest.set()
+
+    assert [task.topic for task in tasks] == ["alpha"]

@@ -115,6 +115,10 @@ class JobActivation:
             when = asyncio.ALL_COMPLETED if is_at_once else asyncio.FIRST_COMPLETED
             while waiting and not (self._gathered and not is_at_once):
                 _, waiting = await asyncio.wait(waiting, return_when=when)
+                if not (is_at_once or self._gathered or self._troubles):
+                    # One ended in vain. Its type must not go unasked until the others have ended
+                    # too: the next fetch asks again.
+                    break
         return self._taken(max_tasks)
 
     def _taken(self, most: int) -> Sequence[LeasedTask]:
