@@ -242,6 +242,13 @@ def test_the_page_of_the_service_lists_every_metric_and_no_other() -> None:
     assert listed == counted
 
 
+def test_every_reason_for_a_new_conversation_is_explained() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = page.partition("| reason |")[2].partition("\n\n")[0]
+
+    assert re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) == list(GenerationReason)
+
+
 def test_the_drawn_states_of_a_turn_are_its_legal_changes() -> None:
     (drawing,) = [
         block
