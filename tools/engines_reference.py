@@ -25,9 +25,10 @@ INTRODUCTION = """\
 <!-- Written by `make docs` from src/dadm/ports/engine.py and the engines' declarations. -->
 
 All engines keep the same promises about tasks: leases, reports, retries, incidents, errors, the ends
-of instances. One suite of tests holds the embedded engine, Operaton and Camunda 7 to these, on the real
-engines. What some can do and others cannot, they declare, and the suite asks for it where it is
-declared. Camunda 8 is held by tests of its own so far, on a real 8.6.0 broker and on stubs:
+of instances. One suite of tests holds the embedded engine, Operaton, Camunda 7 and Camunda 8 to these,
+on the real engines. What some can do and others cannot, they declare; the suite asks for it where it
+is declared, and for what then holds instead where it is not. Of Camunda 8 this is said from 8.6 on,
+and held on a real 8.6.0 broker:
 
 """
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dadm.adapters.engines.camunda8 import Camunda8Engine
 from dadm.adapters.stores.memory import MemoryProcessStore, MemoryStore
 from dadm.adapters.stores.postgres import PostgresProcessStore, PostgresStore, open_postgres
 from dadm.adapters.stores.sqlite import SqliteProcessStore, SqliteStore, open_sqlite
@@ -14,11 +15,13 @@ from dadm.ports.process_store import ProcessStore
 from tests.contracts.engines import (
     EmbeddedUnderTest,
     EngineUnderTest,
-    ExternalTaskUnderTest,
     MemoryUnderTest,
 )
+from tests.contracts.real_engines import Camunda8UnderTest, ExternalTaskUnderTest
 from tests.contracts.stores import StoreUnderTest
 from tests.databases import migrated_postgres_url, postgres_url, sqlite_path, sqlite_template
+from tests.engines.broker import Broker
+from tests.engines.broker_records import BrokerRecords
 from tests.engines.rest_engine import RestEngine
 
 # Fixtures that those below stand on.
@@ -123,3 +126,17 @@ async def camunda7(camunda7_url: str) -> AsyncIterator[EngineUnderTest]:
     rest = RestEngine(camunda7_url)
     yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
     await rest.close()
+
+
+@pytest.fixture
+async def camunda8(
+    camunda8_url: str, camunda8_records: BrokerRecords
+) -> AsyncIterator[EngineUnderTest]:
+    broker = Broker(camunda8_url, camunda8_records)
+    clock, identifiers = SystemClock(), RandomIdentifiers()
+    async with (
+        Camunda8Engine(camunda8_url, clock, identifiers, client=broker.client) as engine,
+        Camunda8Engine(camunda8_url, clock, identifiers, client=broker.client) as other,
+    ):
+        yield Camunda8UnderTest(broker, engine, other)
+    await broker.close()

@@ -1,6 +1,8 @@
 """What the contract suite of engines asks for: an engine of each kind, with tasks to offer."""
 
+import asyncio
 import itertools
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
@@ -9,12 +11,11 @@ from typing import Protocol
 import pytest
 
 from dadm.adapters.engines.embedded import EmbeddedEngine
-from dadm.adapters.engines.external_task import ExternalTaskEngine
-from dadm.adapters.engines.external_task.variables import read_variables
 from dadm.adapters.engines.memory import MemoryEngine
 from dadm.domain.json import JsonObject
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import (
+    EndedInstance,
     InstanceState,
     LeasedTask,
     ProcessHistory,
@@ -37,7 +38,6 @@ from tests.adapters.engines.bpmn import (
     task,
 )
 from tests.builders import make_leased_task
-from tests.engines.rest_engine import RestEngine
 
 REAL = [pytest.mark.engines, pytest.mark.timeout(240)]
 """Long enough for a real engine to start."""
@@ -57,6 +57,10 @@ class EngineUnderTest(ABC):
 
     engine: Engine
     other: Engine
+    patience = AT_ONCE
+    """How long something that must come may take where nobody else does anything."""
+    has_tenants = True
+    """Whether it was set up with tenants."""
 
     @abstractmethod
     async def offer(
@@ -72,9 +76,17 @@ class EngineUnderTest(ABC):
 
     @abstractmethod
     async def start(
-        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
+        self,
+        document: bytes,
+        *,
+        key: str = "p",
+        variables: JsonObject | None = None,
+        tells_its_end: bool = False,
     ) -> str:
-        """Deploy a model and start an instance of it; give the instance's id."""
+        """Deploy a model and start an instance of it; give the instance's id.
+
+        With `tells_its_end` its end is told also where a model must ask for it.
+        """
 
     @abstractmethod
     async def variables(self, instance_id: str) -> JsonObject:
@@ -92,10 +104,20 @@ class EngineUnderTest(ABC):
     async def retry(self, task: LeasedTask, retries: int) -> None:
         """Resolve the task's incident, as a person does."""
 
+    async def suspend(self, instance_id: str) -> bool:
+        """Suspend an instance; give whether there is a way to do that."""
+        del instance_id
+        return False
+
+    async def resume(self, instance_id: str) -> None:
+        """Let an instance that was suspended go on."""
+        raise NotImplementedError
+
     async def fetch(
         self,
         *topics: str,
         most: int = 100,
+        wait: timedelta = AT_ONCE,
         lease: timedelta = LONG,
         keys: tuple[str, ...] = (),
         tenants: tuple[str, ...] = (),
@@ -112,17 +134,47 @@ class EngineUnderTest(ABC):
                 for topic in topics or ("alpha",)
             ],
             max_tasks=most,
-            request_timeout=timedelta(0),
+            request_timeout=wait,
         )
 
-    async def take(self, *, lease: timedelta = LONG) -> LeasedTask:
-        (taken,) = await self.fetch(lease=lease)
+    async def take(self, topic: str = "alpha", *, lease: timedelta = LONG) -> LeasedTask:
+        """Take the one task that there is."""
+        (taken,) = await self.fetch(topic, lease=lease, wait=self.patience)
         return taken
+
+    async def take_briefly(self, topic: str = "alpha") -> LeasedTask:
+        """Take the one task that there is, for so short that its lease has run out by now."""
+        return await self.take(topic, lease=AT_ONCE)
+
+    async def gather(
+        self, *topics: str, count: int, lease: timedelta = LONG, tenants: tuple[str, ...] = ()
+    ) -> list[LeasedTask]:
+        """Take tasks until there are that many, or no more come."""
+        found: list[LeasedTask] = []
+        while len(found) < count:
+            more = await self.fetch(*topics, lease=lease, tenants=tenants, wait=self.patience)
+            if not more:
+                break
+            found += more
+        return found
+
+    async def told(
+        self, reader: ProcessHistory, *, count: int, after: int = 0
+    ) -> Sequence[EndedInstance]:
+        """Read ends until that many are told, or no more come."""
+        until = time.monotonic() + self.patience.total_seconds()
+        while True:
+            told = await reader.ended_instances(after=after, limit=10)
+            if len(told) >= count or time.monotonic() > until:
+                return told
+            await asyncio.sleep(0.05)
 
 
 def one_task(topic: str, *, key: str, priority: int) -> bytes:
     """Write a model with one task, whose error leads to another one for a person."""
-    inner = "<bpmn:documentation>What now?</bpmn:documentation>" + extended(properties(a="b"))
+    inner = "<bpmn:documentation>What now?</bpmn:documentation>" + extended(
+        properties(a="b", errors=CAUGHT)
+    )
     return definitions(
         error(CAUGHT),
         process(
@@ -171,7 +223,12 @@ class MemoryUnderTest(EngineUnderTest):
         return f"instance{number}"
 
     async def start(
-        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
+        self,
+        document: bytes,
+        *,
+        key: str = "p",
+        variables: JsonObject | None = None,
+        tells_its_end: bool = False,
     ) -> str:
         raise NotImplementedError("it has tasks, and no processes")
 
@@ -209,7 +266,12 @@ class EmbeddedUnderTest(EngineUnderTest):
         return started.instance_id
 
     async def start(
-        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
+        self,
+        document: bytes,
+        *,
+        key: str = "p",
+        variables: JsonObject | None = None,
+        tells_its_end: bool = False,
     ) -> str:
         await self._embedded.deploy({"model.bpmn": document})
         return (await self._embedded.start(key, variables=variables or {})).instance_id
@@ -233,43 +295,3 @@ class EmbeddedUnderTest(EngineUnderTest):
                 await self._embedded.retry_incident(
                     incident.incident_id, variables={}, retries=retries
                 )
-
-
-class ExternalTaskUnderTest(EngineUnderTest):
-    """A real engine of the Camunda 7 family, and two clients of it."""
-
-    def __init__(self, rest: RestEngine, clock: Clock, identifiers: Identifiers) -> None:
-        self.rest = rest
-        self.engine = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
-        self.other = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
-
-    async def offer(
-        self,
-        topic: str = "alpha",
-        *,
-        key: str = "p",
-        tenant: str = "",
-        priority: int = 0,
-        variables: JsonObject | None = None,
-    ) -> str:
-        await self.rest.deploy(one_task(topic, key=key, priority=priority), tenant=tenant)
-        return await self.rest.start(key, variables=variables, tenant=tenant)
-
-    async def start(
-        self, document: bytes, *, key: str = "p", variables: JsonObject | None = None
-    ) -> str:
-        await self.rest.deploy(document)
-        return await self.rest.start(key, variables=variables)
-
-    async def variables(self, instance_id: str) -> JsonObject:
-        return read_variables(await self.rest.variables(instance_id))
-
-    async def incidents(self, instance_id: str) -> Sequence[str]:
-        found = await self.rest.get(f"/incident?processInstanceId={instance_id}")
-        return [incident["incidentMessage"] for incident in found]
-
-    async def cancel(self, instance_id: str) -> None:
-        await self.rest.delete(f"/process-instance/{instance_id}")
-
-    async def retry(self, task: LeasedTask, retries: int) -> None:
-        await self.rest.put(f"/external-task/{task.task_id}/retries", {"retries": retries})

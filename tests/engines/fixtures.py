@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from tests.engines.broker_records import BrokerRecords, taking_records
 from tests.engines.distributions import CAMUNDA_7, OPERATON
 from tests.engines.java import NothingThere
 from tests.engines.running import running_broker, running_engine
@@ -41,6 +42,15 @@ def camunda7_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def camunda8_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def camunda8_records() -> Iterator[BrokerRecords]:
+    """Give what the broker of Camunda 8 exports."""
+    with taking_records() as records:
+        yield records
+
+
+@pytest.fixture(scope="session")
+def camunda8_url(
+    tmp_path_factory: pytest.TempPathFactory, camunda8_records: BrokerRecords
+) -> Iterator[str]:
     """Give the address of a running broker of Camunda 8, under the same terms."""
-    yield from _started(running_broker(tmp_path_factory.mktemp("camunda8")))
+    yield from _started(running_broker(tmp_path_factory.mktemp("camunda8"), camunda8_records))

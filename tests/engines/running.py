@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.acceptance.programs import running
+from tests.engines.broker_records import BrokerRecords
 from tests.engines.distributions import CAMUNDA_8, Distribution
 
 READY_SECONDS = 150.0
@@ -45,8 +46,10 @@ def command_of(distribution: Distribution, *, port: int) -> list[str]:
 
 
 @contextmanager
-def running_broker(folder: Path) -> Iterator[str]:
+def running_broker(folder: Path, records: BrokerRecords | None = None) -> Iterator[str]:
     """Start a broker of Camunda 8 that keeps its data in `folder`, and give the address of its REST.
+
+    It exports to `records`, if these are given.
 
     Raises:
         NothingThere: It cannot be started here.
@@ -64,6 +67,7 @@ def running_broker(folder: Path) -> Iterator[str]:
         "zeebe.broker.gateway.enable": "true",
         "zeebe.broker.gateway.network.port": gateway,
         "zeebe.broker.data.directory": folder / "data",
+        **(records.options if records else {}),
     }
     started = [
         *CAMUNDA_8.command(f"{BROKER}/config", f"{BROKER}/lib/*"),

@@ -24,6 +24,24 @@ class Feature(StrEnum):
     """A worker whose lease was taken over cannot report any more."""
     LEASE_ENDS_WITH_FAILURE = "lease_ends_with_failure"
     """Who reported a failure cannot report any more; elsewhere the same worker still may."""
+    PROCESS_FILTER = "process_filter"
+    """Tasks are asked for by process; elsewhere those of other processes are given back, and rest."""
+    ALL_VARIABLES = "all_variables"
+    """A task brings all variables that it sees; elsewhere those that it names, maps in or lists."""
+    MODELS_TOLD = "models_told"
+    """Documentation, mappings and caught errors are read in the model; elsewhere, headers say them."""
+    RETRIES_IN_MODEL = "retries_in_model"
+    """A task has the model's retries from the start; elsewhere it has none before a failure."""
+    ANSWERS_REFUSED = "answers_refused"
+    """An answer that the process cannot go on with is refused; elsewhere the instance then stands still."""
+    ERROR_VARIABLES = "error_variables"
+    """A BPMN error's variables become the process's; elsewhere the catching event maps them out."""
+    SUSPENSION = "suspension"
+    """A person can suspend an instance: its tasks are not handed out, and take no reports."""
+    CANCELLED_ENDS = "cancelled_ends"
+    """Instances that were cancelled are told as ended; elsewhere only those that came to their ends."""
+    SHARED_ENDS = "shared_ends"
+    """Every reader is told every end; elsewhere one is, and another only if that one goes away."""
     OUTBOX = "outbox"
     """An end of an instance is told until it is forgotten; elsewhere, as long as history has it."""
     INSTANCE_STATES = "instance_states"
@@ -44,10 +62,11 @@ class TopicSubscription:
 class LeasedTask:
     """One task of an engine, leased to this worker.
 
-    `retries` is None before the first failure. `variables` are all those visible to the task,
-    after its input mapping; `mapped` names what the mapping provides, None where there is none.
-    `properties` are the model's extension properties or task headers; `thread.scope` among them is
-    the process's own where the task has none. `documentation` is the
+    `retries` is None before the first failure, but for `Feature.RETRIES_IN_MODEL`. `variables` are
+    those visible to the task, after its input mapping: all, or without `Feature.ALL_VARIABLES` those
+    that it needs. `mapped` names what the mapping provides, None where there is none or it is not
+    told. `properties` are the model's extension properties or task headers; `thread.scope` among
+    them is the process's own where the task has none. `documentation` is the
     element's text in the model. `caught_errors` are the BPMN error codes that the model catches
     around this task ("" for a catch-all). `own_answers` names the variables that AI tasks of
     this model write. `lease` is the engine's own proof of ownership, opaque to us.
@@ -79,7 +98,8 @@ class ServiceTasks(Protocol):
     """Service tasks that wait for a worker.
 
     A lease lasts until `lease_expires_at` by the engine's clock; `extend` counts from now. A
-    report after the lease ran out is accepted as long as nobody else took the task. Reports are
+    report after the lease ran out is accepted as long as nobody else took the task; without
+    `Feature.FENCED_LEASE` a completion always is, and other reports never are. Reports are
     not repeatable in effect: after EngineUnavailable the caller repeats, and TaskGone may then
     mean that the first report arrived.
 
@@ -118,7 +138,7 @@ class ServiceTasks(Protocol):
         """Report the task done; `variables` become process variables.
 
         EngineRejected says that the process cannot go on from here (a gateway's condition fails,
-        say); the task stays, with its lease.
+        say); the task stays, with its lease. Not told without `Feature.ANSWERS_REFUSED`.
         """
         ...
 

@@ -25,6 +25,11 @@ FEATURES = frozenset(
         Feature.PRIORITY,
         Feature.FENCED_LEASE,
         Feature.LEASE_ENDS_WITH_FAILURE,
+        Feature.PROCESS_FILTER,
+        Feature.ALL_VARIABLES,
+        Feature.MODELS_TOLD,
+        Feature.CANCELLED_ENDS,
+        Feature.SHARED_ENDS,
         Feature.OUTBOX,
         Feature.INSTANCE_STATES,
     }

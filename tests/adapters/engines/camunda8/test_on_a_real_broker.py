@@ -100,39 +100,6 @@ async def test_an_instance_with_more_variables_than_fit_a_reply_is_worked(stage:
     assert (task.element_id, task.variables) == ("T1", {"small": "y"})
 
 
-async def test_a_failed_task_comes_again_with_the_retries_reported(stage: Stage) -> None:
-    await stage.offer()
-    task = await stage.take()
-
-    await stage.engine.fail(task, message="No.", details="", retries=2, retry_after=AT_ONCE)
-
-    again = await stage.take()
-    assert (again.task_id, again.retries) == (task.task_id, 2)
-
-
-async def test_a_task_given_back_is_offered_at_once_with_its_retries(stage: Stage) -> None:
-    await stage.offer()
-    task = await stage.take()
-
-    await stage.engine.unlease(task)
-
-    again = await stage.take()
-    assert (again.task_id, again.retries) == (task.task_id, task.retries)
-
-
-async def test_what_is_not_there_any_more_is_gone(stage: Stage) -> None:
-    instance = await stage.offer()
-    task = await stage.take()
-    assert await stage.engine.is_active(task)
-    await stage.engine.runtime.cancel(instance)
-
-    with pytest.raises(TaskGone):
-        await stage.engine.complete(task, variables={})
-    with pytest.raises(TaskGone):
-        await stage.engine.extend(task, lease_duration=LONG)
-    assert not await stage.engine.is_active(task)
-
-
 async def test_a_failure_is_not_reported_after_the_timeout_but_an_answer_is(stage: Stage) -> None:
     await stage.offer()
     late = await stage.take(lease=timedelta(milliseconds=700))
@@ -170,16 +137,6 @@ async def test_an_error_is_thrown_where_a_header_says_that_it_is_caught(stage: S
     await stage.engine.bpmn_error(task, error_code="BAD", message="No.", variables={})
 
     assert not await stage.engine.is_active(task)
-
-
-async def test_an_error_that_nothing_is_known_to_catch_leaves_the_task(stage: Stage) -> None:
-    await stage.offer()
-    task = await stage.take()
-
-    await stage.engine.bpmn_error(task, error_code="BAD", message="No.", variables={})
-
-    assert await stage.engine.is_active(task)
-    assert not await stage.fetch()
 
 
 async def test_a_job_of_another_process_is_left_to_others(stage: Stage) -> None:

@@ -25,7 +25,7 @@ from dadm.ports.engine import (
     TopicSubscription,
 )
 
-FEATURES = frozenset({Feature.UNLOCK, Feature.OUTBOX})
+FEATURES = frozenset({Feature.UNLOCK, Feature.RETRIES_IN_MODEL, Feature.OUTBOX})
 
 
 class Camunda8Engine(JobReports):

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import httpx2
 
 from dadm.adapters.engines.camunda8.connection import Camunda8Connection, Refused
+from dadm.adapters.engines.camunda8.values import storable
 from dadm.domain.errors import EngineRejected, EngineUnavailable, LeaseLost, TaskGone
 from dadm.domain.json import JsonObject
 from dadm.ports.clock import Clock
@@ -14,15 +15,16 @@ from dadm.ports.engine import LeasedTask
 
 LONGEST_MESSAGE = 5000
 TOKEN = "token:"  # noqa: S105 - what a lease begins with that is the gateway's own
-PAST = "The job's timeout has passed, so that it may be another worker's by now."
+PAST = "The job's timeout has passed, or it was given back: it may be another worker's by now."
 
 
 class JobReports:
     """Reports on jobs. A job has no owner before 8.10: whoever knows its key may end it.
 
     So a failure or an error is reported within the job's timeout alone, which is kept here; it
-    would free or stop what another worker has in hand. A completion may come late: the work is
-    the same. With a lease token the gateway judges, and is asked.
+    would free or stop what another worker has in hand. For the same reason a lease ends here with
+    its failure. A completion may come late: the work is the same. With a lease token the gateway
+    judges, and is asked.
     """
 
     def __init__(self, connection: Camunda8Connection, clock: Clock) -> None:
@@ -30,10 +32,11 @@ class JobReports:
         self._connection = connection
         self._clock = clock
         self._extended: dict[str, datetime] = {}
+        self._given_up: dict[str, datetime] = {}
 
     async def complete(self, task: LeasedTask, *, variables: JsonObject) -> None:
         """Report the task done; `variables` become process variables."""
-        await self._report(task, "completion", {"variables": dict(variables)})
+        await self._report(task, "completion", {"variables": storable(variables)})
 
     async def fail(
         self,
@@ -53,7 +56,7 @@ class JobReports:
             "errorMessage": text[:LONGEST_MESSAGE],
             "retryBackOff": max(0, int(retry_after / timedelta(milliseconds=1))),
         }
-        await self._report(task, "failure", body)
+        await self._fail(task, body)
 
     async def bpmn_error(
         self, task: LeasedTask, *, error_code: str, message: str, variables: JsonObject
@@ -70,7 +73,7 @@ class JobReports:
         body = {
             "errorCode": error_code,
             "errorMessage": message[:LONGEST_MESSAGE],
-            "variables": dict(variables),
+            "variables": storable(variables),
         }
         await self._report(task, "error", body)
 
@@ -98,7 +101,7 @@ class JobReports:
             "retryBackOff": 0,
         }
         try:
-            await self._report(task, "failure", body)
+            await self._fail(task, body)
         except (TaskGone, LeaseLost):
             return
 
@@ -117,12 +120,22 @@ class JobReports:
     def _is_late(self, task: LeasedTask) -> bool:
         if task.lease.startswith(TOKEN):
             return False
-        until = self._extended.get(task.lease, task.lease_expires_at)
-        return self._clock.now() >= until
+        return task.lease in self._given_up or self._clock.now() >= self._until(task)
+
+    def _until(self, task: LeasedTask) -> datetime:
+        return self._extended.get(task.lease, task.lease_expires_at)
 
     def _refuse_late(self, task: LeasedTask) -> None:
         if self._is_late(task):
             raise LeaseLost(PAST)
+
+    async def _fail(self, task: LeasedTask, body: dict[str, Any]) -> None:
+        until = self._until(task)
+        await self._report(task, "failure", body)
+        now = self._clock.now()
+        for lease in [each for each, end in self._given_up.items() if end <= now]:
+            del self._given_up[lease]
+        self._given_up[task.lease] = until
 
     async def _report(self, task: LeasedTask, what: str, body: dict[str, Any]) -> None:
         try:

@@ -9,6 +9,7 @@ import httpx2
 
 from dadm.adapters.engines.camunda8.connection import Camunda8Connection, Refused
 from dadm.adapters.engines.camunda8.jobs import NO_TENANT
+from dadm.adapters.engines.camunda8.values import storable
 from dadm.domain.errors import EngineRejected, InvalidModel, UnknownProcess
 from dadm.domain.json import JsonObject, JsonValue
 from dadm.ports.clock import Clock
@@ -63,7 +64,7 @@ class Camunda8Runtime:
         tenant: str = "",
     ) -> ProcessInstance:
         """Start an instance of the latest version of `key`; see ProcessRuntime."""
-        body: dict[str, Any] = {"processDefinitionId": key, "variables": dict(variables)}
+        body: dict[str, Any] = {"processDefinitionId": key, "variables": storable(variables)}
         if tenant:
             body["tenantId"] = tenant
         if business_key:

@@ -19,6 +19,13 @@ FEATURES = frozenset(
         Feature.PRIORITY,
         Feature.FENCED_LEASE,
         Feature.LEASE_ENDS_WITH_FAILURE,
+        Feature.PROCESS_FILTER,
+        Feature.ALL_VARIABLES,
+        Feature.MODELS_TOLD,
+        Feature.ANSWERS_REFUSED,
+        Feature.ERROR_VARIABLES,
+        Feature.CANCELLED_ENDS,
+        Feature.SHARED_ENDS,
         Feature.OUTBOX,
         Feature.INSTANCE_STATES,
     }

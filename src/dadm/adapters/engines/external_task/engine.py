@@ -33,6 +33,14 @@ FEATURES = frozenset(
         Feature.UNLOCK,
         Feature.PRIORITY,
         Feature.FENCED_LEASE,
+        Feature.PROCESS_FILTER,
+        Feature.ALL_VARIABLES,
+        Feature.MODELS_TOLD,
+        Feature.ANSWERS_REFUSED,
+        Feature.ERROR_VARIABLES,
+        Feature.SUSPENSION,
+        Feature.CANCELLED_ENDS,
+        Feature.SHARED_ENDS,
         Feature.INSTANCE_STATES,
     }
 )
