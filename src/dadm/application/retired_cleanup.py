@@ -2,25 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TypeAlias
 
-from dadm.application.back_off import BackOff
+from dadm.application.rests import Rests
 from dadm.application.thread_holding import ThreadBusy, ThreadHolding
 from dadm.application.world import World
 from dadm.domain.errors import (
     BackendError,
-    BackendUnavailable,
     ConversationBusy,
     ConversationLost,
-    OutcomeUnknown,
     StoreError,
     ThreadErased,
 )
-from dadm.domain.thread import BackendIdentity, Generation, GenerationState, ThreadRef
+from dadm.domain.thread import Generation, GenerationState, ThreadRef
 from dadm.ports.backend import ConversationBackend, ErasureReport
-from dadm.ports.observer import ConversationDeleted, DeletionTrouble
+from dadm.ports.observer import ConversationDeleted
 from dadm.ports.store_values import ThreadGranted
 
 LOOK_SECONDS = 60.0
@@ -31,11 +26,6 @@ PAUSE_SECONDS = 1.0
 
 AT_ONCE = 20
 """How many are deleted before it is looked again for what has become due."""
-
-LONGEST_REST_SECONDS = 3600.0
-"""How long a backend that failed, or a conversation that could not be deleted, is left alone."""
-
-_Left: TypeAlias = BackendIdentity | tuple[ThreadRef, int]
 
 
 class RetiredCleanup:
@@ -52,13 +42,16 @@ class RetiredCleanup:
     could not be deleted, and others come first.
     """
 
-    def __init__(self, world: World) -> None:
-        """Delete at the world's backends what its store says is retired."""
+    def __init__(self, world: World, rests: Rests | None = None) -> None:
+        """Delete at the world's backends what its store says is retired.
+
+        `rests` may be shared with others who delete there.
+        """
         self._world = world.with_confirmed_store()
         self._store = self._world.store
         self._clock = world.clock
         self._holding = ThreadHolding(self._world, patience_seconds=0.0)
-        self._rests = _Rests(world)
+        self._rests = rests or Rests(world)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Delete what is due, until `stop` is set; a deletion that is under way is left then."""
@@ -196,57 +189,3 @@ async def _shared_items(
 
 def _name(generation: Generation) -> tuple[ThreadRef, int]:
     return generation.thread, generation.number
-
-
-@dataclass(slots=True, kw_only=True)
-class _Rest:
-    tries: int = 0
-    until: float = 0.0
-
-
-@dataclass(slots=True)
-class _Rests:
-    """Backends and conversations that are left alone, and until when."""
-
-    world: World
-    _rests: dict[_Left, _Rest] = field(default_factory=dict)
-
-    def count(self) -> int:
-        """Give how many there are, those not counted that nobody has met for long."""
-        long_ago = self.world.clock.monotonic() - 4 * LONGEST_REST_SECONDS
-        for left in [left for left, rest in self._rests.items() if rest.until < long_ago]:
-            self.end(left)
-        return len(self._rests)
-
-    def includes(self, left: _Left) -> bool:
-        """Whether it is still to be left alone."""
-        rest = self._rests.get(left)
-        return rest is not None and self.world.clock.monotonic() < rest.until
-
-    def begin(self, left: _Left, error: BackendError | None = None) -> None:
-        """Leave it alone, twice as long each time; tell of a backend the first time."""
-        if isinstance(left, BackendIdentity) and error is not None and left not in self._rests:
-            self._tell(left, error.message, is_over=False)
-        rest = self._rests.setdefault(left, _Rest())
-        rest.tries += 1
-        back_off = BackOff(
-            first_seconds=LOOK_SECONDS if isinstance(left, BackendIdentity) else 8 * LOOK_SECONDS,
-            longest_seconds=LONGEST_REST_SECONDS,
-            patience_seconds=0.0,
-            fraction=self.world.identifiers.fraction,
-        )
-        asked_for: timedelta | None = None
-        if isinstance(error, BackendUnavailable | OutcomeUnknown):
-            asked_for = error.retry_after
-        pause = back_off.pause(rest.tries, at_least=asked_for)
-        rest.until = self.world.clock.monotonic() + pause
-
-    def end(self, left: _Left) -> None:
-        """Leave it alone no more."""
-        if self._rests.pop(left, None) is not None and isinstance(left, BackendIdentity):
-            self._tell(left, "", is_over=True)
-
-    def _tell(self, backend: BackendIdentity, reason: str, *, is_over: bool) -> None:
-        self.world.observer.notify(
-            DeletionTrouble(backend=backend.adapter, reason=reason, is_over=is_over)
-        )

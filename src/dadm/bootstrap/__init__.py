@@ -3,7 +3,6 @@
 Adapters are imported where they are chosen, so that a program loads only what it uses.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,10 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from dadm.adapters.assistant_files import SHIPPED, assistant_paths, read_assistant, read_catalogue
 from dadm.adapters.failpoints import armed, arming
 from dadm.adapters.script_file import read_script
-from dadm.application.closed_threads import ClosedThreads
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.reachable_backends import OpeningBackend, ReachableBackends
-from dadm.application.retired_cleanup import RetiredCleanup
 from dadm.application.world import World
 from dadm.bootstrap.engines import (
     EngineSide,
@@ -31,6 +28,7 @@ from dadm.bootstrap.engines import (
 )
 from dadm.bootstrap.linting import lint_models
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
+from dadm.bootstrap.upkeep import Upkeep, upkeep
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.errors import InvalidAssistant, SettingsError
 from dadm.ports.assistant_service import AssistantService
@@ -258,14 +256,7 @@ class AssistantSide:
     manager: NameBasedAssistantManager
     catalogue: AssistantCatalogue
     backends: ReachableBackends
-    retired_cleanup: RetiredCleanup
-    closed_threads: ClosedThreads
-
-    async def clean_up(self, stop: asyncio.Event) -> None:
-        """Do in the background what no task comes for, until `stop` is set."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.retired_cleanup.run(stop))
-            group.create_task(self.closed_threads.run(stop))
+    upkeep: Upkeep
 
 
 def world_of(
@@ -305,8 +296,7 @@ async def open_assistant_side(
                 manager=manager,
                 catalogue=catalogue,
                 backends=backends,
-                retired_cleanup=RetiredCleanup(world),
-                closed_threads=ClosedThreads(world),
+                upkeep=upkeep(settings, world),
             )
 
 

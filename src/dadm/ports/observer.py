@@ -142,6 +142,18 @@ class ThreadsClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadCleared:
+    """A while after its process instance ended, a thread was cleared or erased, as `policy` says.
+
+    `conversations` counts those that were deleted. The instance is "" where the thread was erased.
+    """
+
+    process_instance_id: str
+    policy: str
+    conversations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeReported:
     """The engine took a task's outcome (`completed`, `failed`, `bpmn_error`, `incident`)."""
 
@@ -270,6 +282,7 @@ Event: TypeAlias = (
     | TurnRefused
     | TurnUnsettled
     | ThreadsClosed
+    | ThreadCleared
     | OutcomeReported
     | ReportLost
     | EngineTrouble

@@ -187,6 +187,18 @@ class TurnSettings(Group):
 class EndedSettings(Group):
     """What becomes of threads that nobody comes back to."""
 
+    policy: Literal["delete-remote", "keep", "erase"] = Field(
+        default="delete-remote",
+        description="What happens to a thread some time after its process instance has ended. "
+        "`delete-remote` deletes its conversations at the backend, with their items and responses, "
+        "and keeps the transcript here; `erase` deletes the transcript too, and a receipt stays; "
+        "`keep` leaves everything.",
+    )
+    after_seconds: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="How long after the end of its process instance that happens to a thread.",
+    )
     idle_seconds: float = Field(
         default=86_400.0,
         ge=0,

@@ -21,6 +21,7 @@ from dadm.ports.observer import (
     RunStopped,
     ServiceTrouble,
     TaskReceived,
+    ThreadCleared,
     ThreadCreated,
     ThreadRebuilt,
     ThreadReused,
@@ -67,6 +68,7 @@ def log_lines(event: Event) -> tuple[LogLine, ...]:
             | ThreadReused()
             | ThreadRebuilt()
             | ThreadsClosed()
+            | ThreadCleared()
             | ConversationDeleted()
         ):
             return (_about_thread(event),)
@@ -103,7 +105,12 @@ def _received(event: TaskReceived) -> tuple[LogLine, ...]:
 
 
 def _about_thread(
-    event: ThreadCreated | ThreadReused | ThreadRebuilt | ThreadsClosed | ConversationDeleted,
+    event: ThreadCreated
+    | ThreadReused
+    | ThreadRebuilt
+    | ThreadsClosed
+    | ThreadCleared
+    | ConversationDeleted,
 ) -> LogLine:
     if isinstance(event, ConversationDeleted):
         return _deleted(event)
@@ -121,6 +128,10 @@ def _about_thread(
             return _rebuilt(event, where)
         case ThreadsClosed():
             return LogLine(action="threads_closed", text=f"Closed {event.count} threads{where}")
+        case ThreadCleared():
+            done = "Erased" if event.policy == "erase" else "Cleared"
+            text = f"{done} a closed thread{where}: {event.conversations} conversations deleted"
+            return LogLine(action="thread_cleared", text=text)
         case _:
             assert_never(event)
 

@@ -14,8 +14,7 @@ from prometheus_client import (
 )
 
 from dadm.domain.errors import StoreError
-from dadm.domain.thread import ThreadState, Usage
-from dadm.domain.turn import TurnState
+from dadm.domain.thread import Usage
 from dadm.ports.observer import (
     BackendTrouble,
     ConversationDeleted,
@@ -30,6 +29,7 @@ from dadm.ports.observer import (
     RunStopped,
     ServiceTrouble,
     TaskReceived,
+    ThreadCleared,
     ThreadCreated,
     ThreadRebuilt,
     ThreadReused,
@@ -43,6 +43,7 @@ from dadm.ports.observer import (
     TurnWaiting,
 )
 from dadm.ports.store_values import StoreStatistics
+from dadm.telemetry.store_gauges import StoreGauges
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -72,7 +73,7 @@ class Metrics:
         self._count_engine()
         self._count_backend()
         self._count_deletions()
-        self._show_store()
+        self._store = StoreGauges(self.registry)
 
     def _count_turns(self, backend: str) -> None:
         def counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -176,6 +177,12 @@ class Metrics:
         )
 
     def _count_deletions(self) -> None:
+        self._cleared = Counter(
+            "dadm_threads_cleared",
+            "Threads of ended processes that were cleared or erased, by policy.",
+            ("policy",),
+            registry=self.registry,
+        )
         self._deleted = Counter(
             "dadm_conversations_deleted",
             "Conversations no longer in use that were deleted.",
@@ -188,18 +195,6 @@ class Metrics:
             ("backend",),
             registry=self.registry,
         )
-
-    def _show_store(self) -> None:
-        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
-            return Gauge(name, meaning, labels, registry=self.registry)
-
-        self._store_up = gauge("dadm_store_up", "1 if the store answered when this was read.")
-        self._threads = gauge("dadm_threads", "Threads by state.", "state")
-        self._stored_turns = gauge("dadm_stored_turns", "Turns by state.", "state")
-        self._open_turns = gauge("dadm_open_turns", "Turns submitted or unknown.")
-        self._oldest_open = gauge("dadm_oldest_open_turn_seconds", "Age of the oldest open turn.")
-        self._unreported = gauge("dadm_unreported_turns", "Settled turns nobody was told of.")
-        self._retired = gauge("dadm_retired_conversations", "Conversations waiting for erasure.")
 
     def notify(self, event: Event) -> None:
         """Count `event`."""
@@ -222,7 +217,7 @@ class Metrics:
                 | LossesNotBelieved()
             ):
                 self._notify_backend(event)
-            case ConversationDeleted() | DeletionTrouble():
+            case ConversationDeleted() | DeletionTrouble() | ThreadCleared():
                 self._notify_deletion(event)
             case ModelShown():
                 pass
@@ -312,8 +307,12 @@ class Metrics:
             case _:
                 assert_never(event)
 
-    def _notify_deletion(self, event: ConversationDeleted | DeletionTrouble) -> None:
+    def _notify_deletion(
+        self, event: ConversationDeleted | DeletionTrouble | ThreadCleared
+    ) -> None:
         match event:
+            case ThreadCleared():
+                self._cleared.labels(event.policy).inc()
             case ConversationDeleted():
                 self._deleted.labels(event.backend).inc()
             case DeletionTrouble():
@@ -325,22 +324,7 @@ class Metrics:
         """Write everything as Prometheus reads it; without the store, what was counted here."""
         if self._statistics is not None:
             try:
-                self._set_store(await self._statistics())
+                self._store.show(await self._statistics())
             except StoreError:
-                self._store_up.set(0)
+                self._store.show_away()
         return generate_latest(self.registry)
-
-    def _set_store(self, found: StoreStatistics) -> None:
-        self._store_up.set(1)
-        for thread_state in ThreadState:
-            count = found.threads_by_state.get(thread_state, 0)
-            self._threads.labels(thread_state.value).set(count)
-        for turn_state in TurnState:
-            count = found.turns_by_state.get(turn_state, 0)
-            self._stored_turns.labels(turn_state.value).set(count)
-        self._open_turns.set(
-            sum(found.turns_by_state.get(state, 0) for state in TurnState if state.is_open)
-        )
-        self._oldest_open.set(found.oldest_open_seconds)
-        self._unreported.set(found.unreported_turns)
-        self._retired.set(found.retired_conversations)

@@ -335,7 +335,7 @@ async def test_each_deleted_conversation_is_told_of(keeping: Stage) -> None:
     told: list[int] = []
 
     await (await care_of(keeping)).erasing.erase(
-        REF, on_deleted=lambda generation: told.append(generation.number)
+        REF, on_deleted=lambda generation, _: told.append(generation.number)
     )
 
     assert told == [1, 2]

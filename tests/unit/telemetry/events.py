@@ -16,6 +16,7 @@ from dadm.ports.observer import (
     RunStopped,
     ServiceTrouble,
     TaskReceived,
+    ThreadCleared,
     ThreadCreated,
     ThreadRebuilt,
     ThreadReused,
@@ -92,6 +93,8 @@ ONE_OF_EACH: tuple[Event, ...] = (
         is_unknown=True,
     ),
     ThreadsClosed(process_instance_id=PROCESS, count=2),
+    ThreadCleared(process_instance_id=PROCESS, policy="delete-remote", conversations=2),
+    ThreadCleared(process_instance_id="", policy="erase", conversations=1),
     OutcomeReported(
         process_instance_id=PROCESS,
         task_id=TASK,

@@ -76,7 +76,7 @@ async def serve_alone(settings: Settings) -> None:
         async with open_ground(settings) as ground, _open_side(ground) as side:
             _announce(ground, "OpenAI Service", listener=listener, side=side)
             async with asyncio.TaskGroup() as group:
-                group.create_task(side.clean_up(ground.stop))
+                group.create_task(side.upkeep.run(ground.stop))
                 group.create_task(_serve(ground, side, listener, engines=(DEFAULT_ENGINE,)))
 
 
@@ -95,7 +95,7 @@ async def run_everything(settings: Settings) -> None:
             )
             async with asyncio.TaskGroup() as group:
                 _work(group, ground, engine, side.manager)
-                group.create_task(side.clean_up(ground.stop))
+                group.create_task(side.upkeep.run(ground.stop))
                 engines = (DEFAULT_ENGINE, settings.engine_id)
                 group.create_task(_serve(ground, side, listener, engines=engines))
 
@@ -115,7 +115,7 @@ async def work_alone(settings: Settings) -> None:
         _announce(ground, "engine", "orchestrator", side=side)
         async with asyncio.TaskGroup() as group:
             _work(group, ground, engine, side.manager)
-            group.create_task(side.clean_up(ground.stop))
+            group.create_task(side.upkeep.run(ground.stop))
             await ground.stop.wait()
             await side.manager.drain(seconds=settings.drain_seconds)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dadm.application.thread_erasing import Erasing
     from dadm.application.thread_holding import ThreadBusy
     from dadm.domain.thread import Generation, Thread
+    from dadm.ports.backend import ErasureReport
     from dadm.ports.erasures import ErasureReceipt
 
 NOT_OURS = (
@@ -106,7 +107,8 @@ def _ask_first(thread_id: str, database: str | None) -> None:
     )
 
 
-def _tell_deleted(generation: "Generation") -> None:
+def _tell_deleted(generation: "Generation", report: "ErasureReport") -> None:
+    del report
     print(f"Deleted conversation {generation.conversation_id}.", file=sys.stderr)
 
 
