@@ -50,7 +50,7 @@ def process(elements: Sequence[str]) -> bytes:
         if element == GATE
         else bpmn.task(
             element,
-            bpmn.node("documentation", f"About {element}", f"{element}: what about ${{matter}}?")
+            bpmn.node("documentation", f"About{element}", f"{element}: what about ${{matter}}?")
             + bpmn.extended(bpmn.properties(service__type="assistant", variables="none")),
         )
         for element in elements

@@ -286,6 +286,22 @@ async def gathered(database: Database, door: Door) -> tuple[Evidence, ...]:
     )
 
 
+async def evidence_of(
+    database: Database,
+    door: Door,
+    instance: ProcessInstance,
+    incidents: Sequence[EngineIncident],
+) -> Evidence:
+    """Read all about an instance of another engine, which says itself what it has of it."""
+    scope = instance.instance_id
+    (thread,) = [
+        thread
+        for thread in await database.threads.threads(ThreadFilter(limit=100_000))
+        if thread.key.scope == scope
+    ]
+    return await _evidence(database, door.remote({scope}), instance, thread, incidents)
+
+
 async def _evidence(
     database: Database,
     remote: Remote,

@@ -1,7 +1,6 @@
 """`dadm work` beside a real Operaton or Camunda 7: shipped models run there unchanged, to their ends."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
 FACTS = {"decision": "chairs", "decision_owner": "Alice Moreno", "budget": "15,000 euros"}
 TASKS = ["FrameDecision", "IdentifyAlternatives", "EvaluateAlternatives", "Recommend"]
 MODEL = (EXAMPLES / "decision_process.bpmn").read_bytes()
-SHORT_LEASES = {"DADM_TURNS__LEASE_SECONDS": "6", "DADM_ENGINE__LEASE_SECONDS": "3"}
 
 
 @pytest.fixture(params=["operaton_url", "camunda7_url"])
@@ -91,26 +89,6 @@ async def test_a_command_for_the_embedded_engine_says_where_processes_are(
 
     assert refused.code != 0
     assert engine.address in refused.err
-
-
-async def test_a_replica_killed_in_the_middle_of_a_turn_loses_and_doubles_nothing(
-    engine: RestEngine, dadm: CommandLine
-) -> None:
-    dadm.script({"alternative": {"answer": "Stools.", "seconds": 2.0}, "": "Yes."})
-    instance = await begin(engine)
-    first = dadm.stay("work", **SHORT_LEASES)
-    first.heard("Asking turn 2")
-    second = dadm.stay("work", **SHORT_LEASES)
-
-    first.kill()
-
-    assert first.wait() == -signal.SIGKILL
-    assert await ended(engine, instance) == "COMPLETED"
-    second.heard("is completed", times=3)
-    thread = dadm.only_thread(instance)
-    assert [turn["element_id"] for turn in thread["turns"]] == TASKS
-    assert {turn["state"] for turn in thread["turns"]} == {"completed"}
-    assert (await engine.variables(instance))["IdentifyAlternatives_result"]["value"] == "Stools."
 
 
 async def test_a_refusal_that_nothing_catches_waits_for_a_person_and_is_then_asked_anew(
