@@ -82,6 +82,7 @@ class EngineUnderTest(ABC):
         key: str = "p",
         variables: JsonObject | None = None,
         tells_its_end: bool = False,
+        business_key: str = "",
     ) -> str:
         """Deploy a model and start an instance of it; give the instance's id.
 
@@ -229,6 +230,7 @@ class MemoryUnderTest(EngineUnderTest):
         key: str = "p",
         variables: JsonObject | None = None,
         tells_its_end: bool = False,
+        business_key: str = "",
     ) -> str:
         raise NotImplementedError("it has tasks, and no processes")
 
@@ -272,9 +274,13 @@ class EmbeddedUnderTest(EngineUnderTest):
         key: str = "p",
         variables: JsonObject | None = None,
         tells_its_end: bool = False,
+        business_key: str = "",
     ) -> str:
         await self._embedded.deploy({"model.bpmn": document})
-        return (await self._embedded.start(key, variables=variables or {})).instance_id
+        started = await self._embedded.start(
+            key, variables=variables or {}, business_key=business_key
+        )
+        return started.instance_id
 
     async def variables(self, instance_id: str) -> JsonObject:
         return (await self._embedded.instance(instance_id)).variables

@@ -45,9 +45,10 @@ class ExternalTaskUnderTest(EngineUnderTest):
         key: str = "p",
         variables: JsonObject | None = None,
         tells_its_end: bool = False,
+        business_key: str = "",
     ) -> str:
         await self.rest.deploy(document)
-        return await self.rest.start(key, variables=variables)
+        return await self.rest.start(key, variables=variables, business_key=business_key)
 
     async def variables(self, instance_id: str) -> JsonObject:
         return read_variables(await self.rest.variables(instance_id))
@@ -105,6 +106,7 @@ class Camunda8UnderTest(EngineUnderTest):
         key: str = "p",
         variables: JsonObject | None = None,
         tells_its_end: bool = False,
+        business_key: str = "",
     ) -> str:
         await self.broker.deploy(in_zeebe(document, tells_ends=tells_its_end, sees_all=True))
         return await self.broker.start(key, variables=variables)

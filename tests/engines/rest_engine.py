@@ -32,7 +32,12 @@ class RestEngine:
         await self._asked("POST", "/deployment/create", data=data, files={name: (name, document)})
 
     async def start(
-        self, key: str, *, variables: JsonObject | None = None, tenant: str = ""
+        self,
+        key: str,
+        *,
+        variables: JsonObject | None = None,
+        tenant: str = "",
+        business_key: str = "",
     ) -> str:
         """Start an instance and give its id; variables are written as the adapter writes them."""
         at = f"/process-definition/key/{key}"
@@ -40,9 +45,8 @@ class RestEngine:
             at += f"/tenant-id/{tenant}"
         # This engine has no JSON plugin.
         self._writing._has_json = False
-        started = await self.post(
-            f"{at}/start", {"variables": self._writing.write(variables or {})}
-        )
+        body = {"variables": self._writing.write(variables or {}), "businessKey": business_key}
+        started = await self.post(f"{at}/start", body)
         instance_id: str = started["id"]
         return instance_id
 

@@ -79,7 +79,13 @@ def _call(node: etree._Element) -> None:
     said = _extensions(node)
     called = _add(said, "calledElement", processId=node.get("calledElement", ""))
     del node.attrib["calledElement"]
-    passed = [(tag, each) for tag in ("in", "out") for each in _camunda(said, tag)]
+    passed = [
+        (tag, each)
+        for tag in ("in", "out")
+        for each in _camunda(said, tag)
+        # It has none to hand on.
+        if each.get("businessKey") is None
+    ]
     if not passed:
         return
     called.set("propagateAllChildVariables", "false")

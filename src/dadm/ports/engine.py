@@ -46,6 +46,10 @@ class Feature(StrEnum):
     """An end of an instance is told until it is forgotten; elsewhere, as long as history has it."""
     INSTANCE_STATES = "instance_states"
     """It says of many instances what became of them; elsewhere, threads close by told ends alone."""
+    ROOT_INSTANCE = "root_instance"
+    """It tells the root of a chain of calls; Camunda 8 tells it from 8.9 on."""
+    BUSINESS_KEY = "business_key"
+    """Instances have business keys, and their tasks tell them; in Camunda 8 from 8.10 on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

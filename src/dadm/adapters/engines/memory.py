@@ -32,6 +32,8 @@ FEATURES = frozenset(
         Feature.SHARED_ENDS,
         Feature.OUTBOX,
         Feature.INSTANCE_STATES,
+        Feature.ROOT_INSTANCE,
+        Feature.BUSINESS_KEY,
     }
 )
 _NO_LEASE = timedelta(0)

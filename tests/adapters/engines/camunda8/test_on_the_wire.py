@@ -24,6 +24,15 @@ from tests.builders import make_leased_task
 from tests.clocks import Numbers
 
 UNTIL = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+class MovingClock(StandingClock):
+    """Tells its time as a date, too."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.seconds)
+
+
 Answer = Callable[[str, dict[str, Any]], httpx2.Response]
 
 
@@ -62,6 +71,14 @@ async def fetched(gateway: Gateway, **more: Any) -> list[LeasedTask]:
                 [wanted], max_tasks=2, request_timeout=more.get("wait", timedelta(0))
             )
         )
+
+
+SCOPED = b"""<d:definitions xmlns:d="http://www.omg.org/spec/BPMN/20100524/MODEL"
+  xmlns:z="http://camunda.org/schema/zeebe/1.0"><d:process id="p"><d:extensionElements>
+  <z:properties><z:property name="thread.scope" value="element"/></z:properties>
+  </d:extensionElements><d:serviceTask id="T"><d:extensionElements>
+  <z:taskDefinition type="alpha"/></d:extensionElements></d:serviceTask></d:process>
+  </d:definitions>"""
 
 
 def jobs_once(*rows: Any) -> Answer:
@@ -199,7 +216,7 @@ async def test_jobs_taken_before_the_server_fails_are_worked_all_the_same() -> N
         if path == "/process-definitions/4/xml":
             return problem(503, "UNAVAILABLE", "later")
         if path.endswith("/xml"):
-            return problem(404, "NOT_FOUND", "not yet")
+            return httpx2.Response(200, content=SCOPED)
         return httpx2.Response(204)
 
     (task,) = await fetched(Gateway(answer))
@@ -239,3 +256,82 @@ async def test_a_type_that_had_nothing_is_asked_again_while_others_still_wait() 
             rest.set()
 
     assert [task.topic for task in tasks] == ["alpha"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "scope"), [({}, "element"), ({"thread.scope": "business-key"}, "business-key")]
+)
+async def test_a_process_says_whose_threads_its_tasks_continue_unless_they_do(
+    headers: dict[str, str], scope: str
+) -> None:
+    jobs = jobs_once(row(processDefinitionKey="3", processDefinitionId="p", customHeaders=headers))
+
+    def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
+        if path.endswith("/xml"):
+            return httpx2.Response(200, content=SCOPED)
+        return jobs(path, body)
+
+    (task,) = await fetched(Gateway(answer))
+
+    assert task.properties["thread.scope"] == scope
+
+
+async def test_what_newer_versions_tell_of_roots_and_business_keys_is_taken() -> None:
+    told = {"rootProcessInstanceKey": "4", "businessId": "order-7"}
+
+    (task,) = await fetched(Gateway(jobs_once(row(**told))))
+    (older,) = await fetched(Gateway(jobs_once(row(rootProcessInstanceKey=None))))
+
+    assert (task.root_process_instance_id, task.business_key) == ("4", "order-7")
+    assert (older.root_process_instance_id, older.business_key) == (None, "")
+
+
+async def test_a_job_is_not_worked_before_its_model_can_be_read() -> None:
+    given_back: list[dict[str, Any]] = []
+    model_comes_after = [problem(404, "NOT_FOUND")]
+
+    def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
+        if path.endswith("/failure"):
+            given_back.append(body)
+            return httpx2.Response(204)
+        if path.endswith("/xml"):
+            found = httpx2.Response(200, content=SCOPED)
+            return model_comes_after.pop() if model_comes_after else found
+        return httpx2.Response(
+            200, json={"jobs": [row(processDefinitionKey="3", processDefinitionId="p", retries=2)]}
+        )
+
+    tasks = await fetched(Gateway(answer))
+
+    assert {task.properties["thread.scope"] for task in tasks} == {"element"}
+    assert (given_back[0]["retries"], given_back[0]["retryBackOff"]) == (2, 2000)
+
+
+async def test_a_model_that_never_comes_is_waited_for_a_while_only() -> None:
+    jobs = [[row(processDefinitionKey="3")] for _ in range(4)]
+
+    def answer(path: str, body: dict[str, Any]) -> httpx2.Response:
+        if path.endswith("/failure"):
+            return httpx2.Response(204)
+        if path.endswith("/xml"):
+            return problem(404, "NOT_FOUND")
+        return httpx2.Response(200, json={"jobs": jobs.pop() if jobs else []})
+
+    clock = MovingClock()
+    wanted = TopicSubscription(topic="alpha", lease_duration=timedelta(hours=1))
+    async with (
+        httpx2.AsyncClient(transport=httpx2.MockTransport(Gateway(answer))) as client,
+        Camunda8Engine("http://gateway.test/v2", clock, Numbers(), client=client) as engine,
+    ):
+
+        async def fetch() -> list[LeasedTask]:
+            return list(
+                await engine.fetch_and_lease([wanted], max_tasks=1, request_timeout=timedelta(0))
+            )
+
+        assert await fetch() == []
+        jobs += [[row(processDefinitionKey="3")]]
+        clock.seconds += 31
+        (task,) = await fetch()
+
+    assert "thread.scope" not in task.properties

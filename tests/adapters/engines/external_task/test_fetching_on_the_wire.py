@@ -325,3 +325,55 @@ async def test_callers_that_we_may_not_see_catch_nothing() -> None:
         (found,) = await fetch(engine)
 
     assert found.caught_errors == frozenset()
+
+
+ROOT = "GET /history/process-instance/i1"
+
+
+def rooted(wanted: str) -> httpx2.Response:
+    return rows(locked_task(extensionProperties={"thread.scope": wanted}))
+
+
+async def test_the_root_of_an_instance_is_asked_for_once_and_only_where_it_matters() -> None:
+    told = httpx2.Response(200, json={"id": "i1", "rootProcessInstanceId": "i0"})
+    wire = Wire(
+        {FETCH: [rooted("element"), rooted("root-instance")], XML: [NO_MODEL], ROOT: [told]}
+    )
+
+    async with engine_over(wire) as engine:
+        (other,) = await fetch(engine)
+        assert wire.sent.count(ROOT) == 0
+        first, second = [(await fetch(engine))[0] for _ in range(2)]
+
+    assert other.root_process_instance_id is None
+    assert first.root_process_instance_id == second.root_process_instance_id == "i0"
+    assert wire.sent.count(ROOT) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refusal(404, "Historic process instance with id i1 does not exist"),
+        httpx2.Response(200, json={"id": "i1", "rootProcessInstanceId": None}),
+    ],
+)
+async def test_a_root_that_the_engine_does_not_tell_is_not_guessed(reply: httpx2.Response) -> None:
+    wire = Wire({FETCH: [rooted("root-instance")], XML: [NO_MODEL], ROOT: [reply]})
+
+    async with engine_over(wire) as engine:
+        (task,) = await fetch(engine)
+
+    assert task.root_process_instance_id is None
+
+
+async def test_tasks_whose_root_cannot_be_asked_for_now_are_freed_later() -> None:
+    away = httpx2.Response(503)
+    wire = Wire({FETCH: [rooted("root-instance")], XML: [NO_MODEL], ROOT: [away], LOCKED: [rows()]})
+
+    async with engine_over(wire) as engine:
+        with pytest.raises(EngineUnavailable):
+            await fetch(engine)
+        with pytest.raises(EngineUnavailable):
+            await fetch(engine)
+
+    assert LOCKED in wire.sent

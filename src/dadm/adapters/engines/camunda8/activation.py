@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,7 +17,8 @@ from dadm.adapters.engines.camunda8.library import JobLibrary
 from dadm.adapters.engines.camunda8.models import DefinitionModel, JobModel, answers_of
 from dadm.adapters.engines.camunda8.needs import Needs, needs_of
 from dadm.adapters.engines.camunda8.reports import TOKEN, JobReports, milliseconds
-from dadm.domain.errors import EngineError, EngineRejected
+from dadm.adapters.engines.process_scope import with_scope
+from dadm.domain.errors import EngineError, EngineRejected, LeaseLost, TaskGone
 from dadm.ports.clock import Clock
 from dadm.ports.engine import LeasedTask, TopicSubscription
 
@@ -30,6 +32,12 @@ MOST_OPEN = 32
 
 FOREIGN_PAUSE = timedelta(seconds=10)
 """How long a job that is not ours is left to others after it was given back."""
+
+MODEL_PAUSE = timedelta(seconds=2)
+"""How long a job waits whose model is not there yet."""
+
+MODEL_PATIENCE = timedelta(seconds=30)
+"""How long a model is waited for before its jobs are worked without it."""
 
 
 @dataclass(slots=True)
@@ -71,6 +79,7 @@ class JobActivation:
         self._lease_count = 0
         self._has_lease_tokens = True
         self._told: set[str] = set()
+        self._missing_since: dict[str, datetime] = {}
 
     async def __aenter__(self) -> Self:
         """Be ready to hold requests open."""
@@ -173,13 +182,13 @@ class JobActivation:
             )
             is_again = False
             for job in jobs:
-                definition = await self._library.definition(job.definition_key, job.process_id)
+                definition = await self._definition(job)
+                if definition is None:
+                    await self._give_back_for_a_while(job, begun + wanted.lease_duration)
+                    continue
                 model = definition.tasks.get(job.element_id) or JobModel(element_id=job.element_id)
-                self._lease_count += 1
-                lease = f"{self._worker}-{self._lease_count}"
-                if job.lease_token:
-                    lease = TOKEN + job.lease_token
-                task = leased_task(job, definition, model, lease, begun + wanted.lease_duration)
+                until = begun + wanted.lease_duration
+                task = leased_task(job, definition, model, self._lease(job), until)
                 if _is_foreign(task, wanted):
                     await self._give_to_others(task)
                     continue
@@ -237,14 +246,51 @@ class JobActivation:
             read_jobs(await self._connection.post("/jobs/activation", body, wait_seconds=seconds))
         )
 
+    def _lease(self, job: ActivatedJob) -> str:
+        self._lease_count += 1
+        return TOKEN + job.lease_token if job.lease_token else f"{self._worker}-{self._lease_count}"
+
+    async def _definition(self, job: ActivatedJob) -> DefinitionModel | None:
+        """Give the model of a job, None as long as it is worth waiting for.
+
+        A job must not be worked before: its model may say whose thread it continues.
+        """
+        if not job.definition_key:
+            return DefinitionModel()
+        model = await self._library.definition(job.definition_key, job.process_id)
+        if model is None:
+            now = self._clock.now()
+            if now - self._missing_since.setdefault(job.definition_key, now) >= MODEL_PATIENCE:
+                self._tell_once(
+                    f"The engine has jobs of {job.process_id!r} but not its model; they are worked "
+                    "by their headers alone."
+                )
+                return DefinitionModel()
+        return model
+
+    async def _give_back_for_a_while(self, job: ActivatedJob, until: datetime) -> None:
+        nothing = DefinitionModel(), JobModel(element_id=job.element_id)
+        task = leased_task(job, *nothing, self._lease(job), until)
+        with suppress(TaskGone, LeaseLost):
+            await self._reports.fail(
+                task,
+                message="Its model cannot be read yet.",
+                details="",
+                retries=max(1, job.retries),
+                retry_after=MODEL_PAUSE,
+            )
+
+    def _tell_once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            LOGGER.warning("%s", sentence)
+
     async def _give_to_others(self, task: LeasedTask) -> None:
         sentence = (
             f"A job of type {task.topic!r} came from the process {task.process_definition_key!r}, "
             "whose tasks are not worked; it is given back. Give its tasks another type."
         )
-        if sentence not in self._told:
-            self._told.add(sentence)
-            LOGGER.warning("%s", sentence)
+        self._tell_once(sentence)
         await self._reports.fail(
             task,
             message=sentence,
@@ -284,7 +330,7 @@ def leased_task(
         lease_expires_at=until,
         variables=job.variables,
         mapped=model.mapped,
-        properties=headers,
+        properties=with_scope(headers, definition.thread_scope),
         documentation=model.documentation or headers.get("prompt", ""),
         caught_errors=model.caught_errors | caught,
         own_answers=definition.own_answers or answers_of(job.element_id, headers),

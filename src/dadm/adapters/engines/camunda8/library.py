@@ -48,7 +48,7 @@ class JobLibrary:
         by_process: dict[str, list[JobModel]] = {}
         for definition_key, process_id in (await self._definitions()).items():
             model = await self.definition(definition_key, process_id)
-            by_process.setdefault(process_id, []).extend(model.tasks.values())
+            by_process.setdefault(process_id, []).extend(model.tasks.values() if model else ())
         # Jobs are handed out by type alone, whatever process they are of.
         foreign = {
             task.job_type
@@ -72,8 +72,10 @@ class JobLibrary:
                 )
         return sorted(found, key=lambda each: (each.topic, each.process_definition_key))
 
-    async def definition(self, definition_key: str, process_id: str) -> DefinitionModel:
+    async def definition(self, definition_key: str, process_id: str) -> DefinitionModel | None:
         """Give the model of a definition, an empty one where the server does not tell.
+
+        None where it is not there yet: what the server tells follows what runs by some seconds.
 
         Raises:
             EngineUnavailable: It does not answer.
@@ -85,9 +87,9 @@ class JobLibrary:
             response = await self._connection.get(path, accept="text/xml, application/json")
             model = read_definition(response.content, process_id)
         except Refused as refused:
-            if refused.title != "NOT_FOUND":
-                self._gives_models = False
-            # Else it is not there yet: what is searched follows what runs by some seconds.
+            if refused.title == "NOT_FOUND":
+                return None
+            self._gives_models = False
             return DefinitionModel()
         except InvalidModel as error:
             LOGGER.warning("The model of %s cannot be read: %s", process_id, error)

@@ -17,6 +17,7 @@ from dadm.adapters.engines.bpmn_names import (
     local_name,
 )
 from dadm.adapters.engines.bpmn_xml import read_xml
+from dadm.adapters.engines.process_scope import scope_of
 
 DEFAULT_RESULT_VARIABLE = "recommendation"
 
@@ -47,10 +48,14 @@ class JobModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefinitionModel:
-    """The job-based tasks of one definition, by element; `own_answers` of its AI tasks."""
+    """The job-based tasks of one definition, by element; `own_answers` of its AI tasks.
+
+    `thread_scope` is the process's own for its tasks, `""` where it sets none.
+    """
 
     tasks: Mapping[str, JobModel] = field(default_factory=dict)
     own_answers: frozenset[str] = frozenset()
+    thread_scope: str = ""
 
 
 def read_definition(document: bytes, key: str) -> DefinitionModel:
@@ -63,16 +68,18 @@ def read_definition(document: bytes, key: str) -> DefinitionModel:
     errors = declared_errors(root)
     tasks: dict[str, JobModel] = {}
     answers: set[str] = set()
+    scope = ""
     for process in bpmn_children(root, "process"):
         if process.get("id") != key:
             continue
+        scope = scope_of(process)
         for node in process.iter(f"{{{BPMN}}}*"):
             for definition in _extended(node, "taskDefinition"):
                 task = _task(node, definition.get("type", ""), errors)
                 tasks[task.element_id] = task
                 if task.is_assistant:
                     answers |= _answers(node, task)
-    return DefinitionModel(tasks=tasks, own_answers=frozenset(answers))
+    return DefinitionModel(tasks=tasks, own_answers=frozenset(answers), thread_scope=scope)
 
 
 def answers_of(element_id: str, headers: Mapping[str, str]) -> frozenset[str]:

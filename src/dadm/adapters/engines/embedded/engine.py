@@ -28,6 +28,8 @@ FEATURES = frozenset(
         Feature.SHARED_ENDS,
         Feature.OUTBOX,
         Feature.INSTANCE_STATES,
+        Feature.ROOT_INSTANCE,
+        Feature.BUSINESS_KEY,
     }
 )
 

@@ -9,6 +9,7 @@ from dadm.adapters.engines.embedded.instances.waits import find_identified
 from dadm.adapters.engines.embedded.member import Member
 from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.adapters.engines.embedded.timers import Timers
+from dadm.adapters.engines.process_scope import with_scope
 from dadm.domain.errors import EngineUnavailable, RequestError, StoreUnavailable
 from dadm.ports.engine import LeasedTask, TopicSubscription
 from dadm.ports.process_store import WaitingTask
@@ -126,7 +127,7 @@ def _leased_task(member: Member, waiting: WaitingTask) -> LeasedTask | None:
         lease_expires_at=waiting.lease_expires_at,
         variables=visible(task),
         mapped=None if inputs is None else tuple(assignment.name for assignment in inputs),
-        properties=element.work.properties,
+        properties=with_scope(element.work.properties, model.thread_scope),
         documentation=element.documentation,
         caught_errors=member.caught_around(element.element_id),
         own_answers=model.own_answers,

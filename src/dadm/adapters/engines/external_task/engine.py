@@ -42,6 +42,8 @@ FEATURES = frozenset(
         Feature.CANCELLED_ENDS,
         Feature.SHARED_ENDS,
         Feature.INSTANCE_STATES,
+        Feature.ROOT_INSTANCE,
+        Feature.BUSINESS_KEY,
     }
 )
 

@@ -18,6 +18,7 @@ from dadm.adapters.engines.bpmn_names import (
     text_of,
 )
 from dadm.adapters.engines.bpmn_xml import read_xml
+from dadm.adapters.engines.process_scope import scope_of
 
 DEFAULT_RESULT_VARIABLE = "recommendation"
 ACTIVITIES = frozenset({"serviceTask", "sendTask", "businessRuleTask"})
@@ -69,11 +70,15 @@ class CallModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefinitionModel:
-    """The external tasks of one definition, by element, and its calls; `own_answers` of AI tasks."""
+    """The external tasks of one definition, by element, and its calls; `own_answers` of AI tasks.
+
+    `thread_scope` is the process's own for its tasks, `""` where it sets none.
+    """
 
     tasks: Mapping[str, TaskModel] = field(default_factory=dict)
     calls: tuple[CallModel, ...] = ()
     own_answers: frozenset[str] = frozenset()
+    thread_scope: str = ""
 
 
 def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> DefinitionModel:
@@ -89,9 +94,11 @@ def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> Def
     tasks: dict[str, TaskModel] = {}
     calls: list[CallModel] = []
     answers: set[str] = set()
+    scope = ""
     for process in bpmn_children(root, "process"):
         if process.get("id") != key:
             continue
+        scope = scope_of(process)
         for node in process.iter(*(f"{{{BPMN}}}{tag}" for tag in ACTIVITIES)):
             if platform_attribute(node, "type") == "external":
                 task = _task(node, errors)
@@ -102,7 +109,9 @@ def read_definition(document: bytes, key: str, *, topics: frozenset[str]) -> Def
             called = _written_out(node.get("calledElement", ""))
             caught = frozenset(caught_errors(node, errors))
             calls.append(CallModel(called=called, caught_errors=caught))
-    return DefinitionModel(tasks=tasks, calls=tuple(calls), own_answers=frozenset(answers))
+    return DefinitionModel(
+        tasks=tasks, calls=tuple(calls), own_answers=frozenset(answers), thread_scope=scope
+    )
 
 
 def _task(node: etree._Element, errors: Mapping[str, str]) -> TaskModel:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,8 +15,11 @@ from dadm.adapters.engines.external_task.library import ModelLibrary
 from dadm.adapters.engines.external_task.models import DefinitionModel, TaskModel
 from dadm.adapters.engines.external_task.refusals import Refused
 from dadm.adapters.engines.external_task.reports import TaskReports, milliseconds
+from dadm.adapters.engines.external_task.roots import Roots
 from dadm.adapters.engines.external_task.variables import read_variables
+from dadm.adapters.engines.process_scope import with_scope
 from dadm.domain.errors import EngineRejected, EngineUnavailable
+from dadm.domain.thread_scope import SETTING, ThreadScope
 from dadm.ports.clock import Clock
 from dadm.ports.engine import LeasedTask, TopicSubscription
 
@@ -71,6 +74,7 @@ class TaskPolling:
         self._connection = connection
         self._library = library
         self._callers = Callers(connection, library)
+        self._roots = Roots(connection)
         self._reports = reports
         self._clock = clock
         self._worker = worker
@@ -134,7 +138,11 @@ class TaskPolling:
         model = definition.tasks.get(row.element_id) or TaskModel(element_id=row.element_id)
         outside = await self._callers.caught_outside(row.instance_id, row.definition_key)
         caught = model.caught_errors | outside
-        return _leased_task(row, worker, definition, replace(model, caught_errors=caught))
+        given = {name: text or "" for name, text in (row.properties or {}).items()}
+        properties = with_scope({**model.properties, **given}, definition.thread_scope)
+        root = await self._roots.root_of(row.instance_id) if _wants_root(properties) else None
+        read = replace(model, caught_errors=caught, properties=properties)
+        return replace(_leased_task(row, worker, definition, read), root_process_instance_id=root)
 
     async def _free_lost(self) -> None:
         """Give back what polls locked whose replies never came."""
@@ -181,10 +189,13 @@ def _read(rows: Any) -> Iterable[_LockedTask]:
             LOGGER.warning("A task cannot be read, and is left to its lock: %s", error)
 
 
+def _wants_root(properties: Mapping[str, str]) -> bool:
+    return properties.get(SETTING, "").strip() == ThreadScope.ROOT_INSTANCE
+
+
 def _leased_task(
     row: _LockedTask, worker: str, definition: DefinitionModel, model: TaskModel
 ) -> LeasedTask:
-    given = row.properties or {}
     return LeasedTask(
         task_id=row.id,
         topic=row.topic,
@@ -200,7 +211,7 @@ def _leased_task(
         lease_expires_at=row.lock_expires_at,
         variables=read_variables(row.variables or {}),
         mapped=model.mapped,
-        properties={**model.properties, **{name: text or "" for name, text in given.items()}},
+        properties=model.properties,
         documentation=model.documentation,
         caught_errors=model.caught_errors,
         own_answers=definition.own_answers,

@@ -212,12 +212,16 @@ class Flow:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessModel:
-    """One executable process: its elements by id, and its flows in the order of the file."""
+    """One executable process: its elements by id, and its flows in the order of the file.
+
+    `thread_scope` is what it sets for its tasks, `""` where it sets none.
+    """
 
     key: str
     name: str
     elements: Mapping[str, Element]
     flows: tuple[Flow, ...] = field(default=())
+    thread_scope: str = ""
 
     def outgoing(self, element_id: str) -> tuple[Flow, ...]:
         """Give the flows that leave an element."""

@@ -26,6 +26,7 @@ from dadm.adapters.engines.embedded.models.vocabulary_check import (
     check_vocabulary,
     executable_processes,
 )
+from dadm.adapters.engines.process_scope import scope_of
 
 _USABLE_ID = re.compile(r"[\w.-]{1,200}")
 
@@ -125,6 +126,7 @@ class _FileReading:
             name=process.get("name", ""),
             elements=elements,
             flows=tuple(flows),
+            thread_scope=scope_of(process),
         )
         StructureCheck(model, process, nodes, self._findings).run()
         return model
