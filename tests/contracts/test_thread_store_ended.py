@@ -6,6 +6,7 @@ import pytest
 
 from dadm.domain.errors import ThreadClosed, ThreadConflict
 from dadm.domain.thread import GenerationReason, GenerationState, Thread, ThreadRef, ThreadState
+from dadm.domain.thread_scope import scopes_within
 from dadm.ports.audit import AuditAction
 from dadm.ports.backend import ErasureReport
 from dadm.ports.ended_threads import IdleThread
@@ -88,6 +89,32 @@ async def test_a_scope_that_was_never_used_has_no_end(given: StoreUnderTest) -> 
     assert await close(given) == 0
 
     await given.ready()
+
+
+async def test_the_scopes_within_an_instance_are_found_until_they_ended(
+    given: StoreUnderTest,
+) -> None:
+    inside = ["element:p1:A", "element:p1:A:t1", "element:p1:B", "element:p1:\N{SNOWMAN}"]
+    others = ["p1", "element:p10:A", "element:p2:A", "business-key:p1", "element:p", "element:p1;"]
+    for scope in (*reversed(inside), *others):
+        await given.ready(thread_key(scope=scope))
+    await given.ready(thread_key(scope="element:p1:C", tenant="acme"))
+    await given.ready(thread_key(scope="element:p1:C", engine="other"))
+
+    async def found(instance: str = "p1", tenant: str = "") -> list[str]:
+        return list(
+            await given.store.open_scopes(
+                engine="embedded", tenant=tenant, beginning=scopes_within(instance)
+            )
+        )
+
+    assert await found() == inside
+    assert await found(tenant="acme") == ["element:p1:C"]
+    assert await found("p1:A") == await found("p3") == []
+
+    await close(given, "element:p1:A")
+
+    assert await found() == inside[1:]
 
 
 async def test_threads_that_begin_while_their_scope_ends_are_refused_or_closed(

@@ -88,6 +88,30 @@ async def test_threads_are_filtered(
     assert {f"{thread.key.scope}/{thread.key.assistant}" for thread in listed} == found
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (ThreadFilter(process_instance_id="p1"), ["element:p1:A:t1", "element:p1:A", "p1"]),
+        (ThreadFilter(process_instance_id="p1", limit=1), ["element:p1:A:t1"]),
+        (ThreadFilter(process_instance_id="p1", engine="http"), []),
+        (ThreadFilter(process_instance_id="p10"), ["element:p10:A"]),
+        (ThreadFilter(process_instance_id="business-key:p1"), ["business-key:p1"]),
+        (ThreadFilter(process_instance_id="p1:A"), []),
+        (ThreadFilter(process_instance_id="element:p1:A"), ["element:p1:A"]),
+        (ThreadFilter(process_instance_id=""), []),
+    ],
+)
+async def test_the_threads_of_an_instance_are_its_own_and_those_of_its_elements(
+    given: StoreUnderTest, wanted: ThreadFilter, found: list[str]
+) -> None:
+    for scope in ("p1", "element:p1:A", "element:p1:A:t1", "element:p10:A", "business-key:p1"):
+        await given.lease(thread_key(scope=scope))
+
+    listed = await given.store.threads(wanted)
+
+    assert [thread.key.scope for thread in listed] == found
+
+
 async def test_a_thread_s_asked_turns_are_listed_with_their_texts(given: StoreUnderTest) -> None:
     ready = await given.ready()
     await given.complete("t1", prompt="One?", text="One.")

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from dadm.application.job_holding import ASK_SECONDS, JobHolding
 from dadm.domain.errors import EngineError, StoreError
+from dadm.domain.thread_scope import scopes_within
 from dadm.ports.clock import Clock
 from dadm.ports.ended_threads import EndedThreads
 from dadm.ports.engine import EndedInstance, ProcessHistory
@@ -35,6 +36,9 @@ class Shift:
 
 class ThreadCleanup:
     """Follows an engine's record of ended instances and closes their threads.
+
+    Those are the instance's own and those of its elements. What a business key shares outlives
+    every instance: it may return with another one, and a scope that ended could not begin again.
 
     Threads are closed at once, and once more after a while: a task that was handed out before
     the end may claim a thread after it. Only then is the engine's record dropped, so that nothing
@@ -149,16 +153,21 @@ class ThreadCleanup:
             await self._shift.job.note(last)
 
     async def _close(self, instance: EndedInstance) -> None:
-        count = await self._directory.close_scope(
-            engine=self._engine_id,
-            tenant=instance.tenant,
-            scope=instance.instance_id,
-            reason=instance.state,
-        )
+        count = 0
+        for scope in (instance.instance_id, *await self._within(instance)):
+            count += await self._directory.close_scope(
+                engine=self._engine_id, tenant=instance.tenant, scope=scope, reason=instance.state
+            )
         if count:
             self._observer.notify(
                 ThreadsClosed(process_instance_id=instance.instance_id, count=count)
             )
+
+    async def _within(self, instance: EndedInstance) -> Sequence[str]:
+        beginning = scopes_within(instance.instance_id)
+        return await self._directory.open_scopes(
+            engine=self._engine_id, tenant=instance.tenant, beginning=beginning
+        )
 
     def _pause_seconds(self, *, is_in_trouble: bool) -> float:
         if self._shift is None or is_in_trouble:

@@ -42,6 +42,13 @@ class EndedThreads(Protocol):
         """
         ...
 
+    async def open_scopes(self, *, engine: str, tenant: str, beginning: str) -> Sequence[str]:
+        """Give the names of scopes within instances that begin so and have not ended, in order.
+
+        `beginning` is what `domain.thread_scope.scopes_within` gives; none are within `""`.
+        """
+        ...
+
     async def threads_to_clear(
         self,
         identities: Sequence[BackendIdentity],

@@ -180,11 +180,15 @@ Settlement: TypeAlias = AnswerSettlement | RefusalSettlement | AbandonSettlement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThreadFilter:
-    """Which threads to list; None means any. At most `limit`, newest first, after `before`."""
+    """Which threads to list; None means any. At most `limit`, newest first, after `before`.
+
+    Those of a `process_instance_id` are the thread of that scope and those of scopes within it.
+    """
 
     engine: str | None = None
     tenant: str | None = None
     scope: str | None = None
+    process_instance_id: str | None = None
     assistant: str | None = None
     states: frozenset[ThreadState] | None = None
     before: ThreadRef | None = None

@@ -59,6 +59,36 @@ async def test_threads_of_an_ended_instance_are_closed_and_those_of_others_stay(
         await work.replica.ask("t2")
 
 
+async def test_threads_of_an_instance_s_elements_end_with_it_and_those_of_business_keys_stay(
+    work: Work,
+) -> None:
+    kept = ["business-key:p1", "element:p10:Review"]
+    for scope in ("element:p1:Review", "element:p1:Review:t9", kept[0]):
+        await work.replica.ask(f"in {scope}", scope=scope)
+    await work.replica.ask("other", process_instance_id="p10", scope=kept[1])
+    work.board.end_instance("p1")
+
+    await work.cleanup.close_ended()
+
+    open_still = [each.key.scope for each in await work.stage.threads() if each.state.takes_turns]
+    assert sorted(open_still) == kept
+    assert [event.count for event in work.replica.told(ThreadsClosed)] == [2]
+    with pytest.raises(ThreadClosed):
+        await work.replica.ask("late", scope="element:p1:Review")
+
+
+async def test_an_element_that_is_met_after_the_end_is_closed_for_good_as_well(work: Work) -> None:
+    await work.replica.ask("t1")
+    work.board.end_instance("p1")
+    await work.cleanup.close_ended()
+    await work.replica.ask("late", scope="element:p1:Review")
+
+    await asyncio.sleep(GRACE_SECONDS)
+    await work.cleanup.close_ended()
+
+    assert {each.state for each in await work.stage.threads()} == {ThreadState.CLOSED}
+
+
 async def test_closing_again_changes_and_tells_nothing(work: Work) -> None:
     await work.replica.ask("t1")
     for instance in ("p1", "p1", "unknown"):

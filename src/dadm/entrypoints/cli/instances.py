@@ -67,7 +67,9 @@ def show_instance(
         instance = await opened.engine.instance(instance_id)
         incidents = await opened.engine.incidents(limit=10_000) if instance.incident_count else ()
         engine = opened.settings.engine_id
-        threads = await opened.threads.threads(ThreadFilter(engine=engine, scope=instance_id))
+        threads = await opened.threads.threads(
+            ThreadFilter(engine=engine, process_instance_id=instance_id)
+        )
         return instance, [each for each in incidents if each.instance_id == instance_id], threads
 
     instance, incidents, threads = with_database(read, database=database)

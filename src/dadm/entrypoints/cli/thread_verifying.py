@@ -152,7 +152,7 @@ async def _threads(caring: Caring, wanted: Wanted) -> "AsyncGenerator[Thread, No
     if wanted.thread_ids:
         return
     states = frozenset({ThreadState.OPEN, ThreadState.PARKED, ThreadState.CLOSED})
-    page_of = ThreadFilter(scope=wanted.instance, states=states, limit=PAGE)
+    page_of = ThreadFilter(process_instance_id=wanted.instance, states=states, limit=PAGE)
     while True:
         page = await caring.store.threads(page_of)
         for thread in page:

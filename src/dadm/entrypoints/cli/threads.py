@@ -57,7 +57,7 @@ def list_threads(
 
     wanted = ThreadFilter(
         engine=engine,
-        scope=instance,
+        process_instance_id=instance,
         assistant=assistant,
         states=frozenset({ThreadState(state)}) if state else None,
         limit=limit,

@@ -36,7 +36,7 @@ def thread_routes(parts: ServiceParts) -> APIRouter:
         wanted = ThreadFilter(
             engine=engine,
             tenant=tenant,
-            scope=process_instance_id,
+            process_instance_id=process_instance_id,
             assistant=None if assistant is None else parts.catalogue.resolve(assistant).name,
             before=None if before is None else _ref(before),
             limit=limit,

@@ -13,6 +13,7 @@ from dadm.domain.thread import (
     ThreadRef,
     ThreadState,
 )
+from dadm.domain.thread_scope import scopes_within
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
 from dadm.ports.store_values import StoreStatistics, ThreadFilter
@@ -146,9 +147,16 @@ def matches(record: ThreadRecord, wanted: ThreadFilter) -> bool:
     )
     return (
         all(asked in {None, found} for asked, found in asked_and_found)
+        and (wanted.process_instance_id is None or is_of(key.scope, wanted.process_instance_id))
         and (wanted.states is None or record.state in wanted.states)
         and (wanted.before is None or record.ref < wanted.before)
     )
+
+
+def is_of(scope: str, process_instance_id: str) -> bool:
+    """Whether a scope is a process instance's own, or within it."""
+    within = scopes_within(process_instance_id)
+    return scope == process_instance_id or (bool(within) and scope.startswith(within))
 
 
 def size(exchange: Exchange) -> int:

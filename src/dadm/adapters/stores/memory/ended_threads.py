@@ -37,6 +37,16 @@ class MemoryEndedThreads:
                 closed += 1
         return closed
 
+    async def open_scopes(self, *, engine: str, tenant: str, beginning: str) -> Sequence[str]:
+        return sorted(
+            key[2]
+            for key in self._records.scopes
+            if key[:2] == (engine, tenant)
+            and beginning
+            and key[2].startswith(beginning)
+            and key not in self._records.ended_scopes
+        )
+
     async def threads_to_clear(
         self,
         identities: Sequence[BackendIdentity],

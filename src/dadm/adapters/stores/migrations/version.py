@@ -3,5 +3,5 @@
 VERSION_TABLE = "dadm_schema"
 """Where a database says which schema it has."""
 
-SCHEMA = "0005"
+SCHEMA = "0006"
 """The latest revision there is."""

@@ -6,8 +6,10 @@ from typing import Any
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
 from dadm.adapters.stores.postgres.reading import ROWS
+from dadm.adapters.stores.rows.texts import bounds_of
 from dadm.adapters.stores.rows.threads import ATTEMPT, ATTEMPTS, THREAD, THREADS, TURN, TURNS
 from dadm.domain.thread import Thread, ThreadRef, ThreadState
+from dadm.domain.thread_scope import scopes_within
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
 from dadm.ports.store_values import StoreStatistics, ThreadFilter
@@ -19,6 +21,7 @@ LIST = f"""SELECT {THREAD} FROM {THREADS}
     WHERE ($1::text IS NULL OR s.engine = $1) AND ($2::text IS NULL OR s.tenant = $2)
       AND ($3::text IS NULL OR s.name = $3) AND ($4::text IS NULL OR t.assistant = $4)
       AND ($5::text[] IS NULL OR t.state = ANY ($5)) AND ($6::bigint IS NULL OR t.id < $6)
+      AND ($8::text IS NULL OR s.name = $8 OR (s.name ~>=~ $9 AND s.name ~<~ $10))
     ORDER BY t.id DESC LIMIT $7"""  # noqa: S608
 OF_REF = f"SELECT {TURN} FROM {TURNS} WHERE u.id = $1"  # noqa: S608
 ASKED = f"""SELECT {TURN} FROM {TURNS}
@@ -83,6 +86,8 @@ class PostgresDirectory:
             None if wanted.states is None else sorted(wanted.states),
             wanted.before,
             wanted.limit,
+            wanted.process_instance_id,
+            *bounds_of(scopes_within(wanted.process_instance_id or "")),
         )
         return tuple(map(ROWS.thread, rows))
 

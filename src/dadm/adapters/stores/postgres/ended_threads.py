@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dadm.adapters.stores.postgres.database import PostgresDatabase
-from dadm.adapters.stores.rows.texts import storable
+from dadm.adapters.stores.rows.texts import bounds_of, storable
 from dadm.domain.thread import BackendIdentity, ThreadRef
 from dadm.ports.ended_threads import IdleScope, IdleThread
 from dadm.ports.store_values import Lease
@@ -30,6 +30,11 @@ IDLE_SCOPES = f"""SELECT s.id, s.tenant, s.name FROM scopes s
         SELECT FROM threads t WHERE t.scope = s.id AND t.state IN ('open', 'parked')
           AND NOT {IDLE_SINCE})
     ORDER BY s.id LIMIT $4"""  # noqa: S608
+# Written as its index is.
+OPEN_SCOPES = """SELECT name FROM scopes
+    WHERE engine = $1 AND tenant = $2 AND name ~>=~ $3 AND name ~<~ $4
+      AND ended_at IS NULL AND name LIKE 'element:%'
+    ORDER BY name USING ~<~"""
 TO_PARK = f"""SELECT t.id, s.tenant, s.name FROM threads t JOIN scopes s ON s.id = t.scope
     WHERE s.engine = $1 AND t.state = 'open' AND {IDLE_SINCE} AND t.id > $3
     ORDER BY t.id LIMIT $4"""  # noqa: S608
@@ -47,6 +52,10 @@ class PostgresEndedThreads:
         row = await self._database.one(CLOSE_SCOPE, engine, tenant, scope, storable(reason))
         closed: int = row[0]
         return closed
+
+    async def open_scopes(self, *, engine: str, tenant: str, beginning: str) -> Sequence[str]:
+        rows = await self._database.rows(OPEN_SCOPES, engine, tenant, *bounds_of(beginning))
+        return tuple(row[0] for row in rows)
 
     async def threads_to_clear(
         self,

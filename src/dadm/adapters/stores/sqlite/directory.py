@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from dadm.adapters.stores.rows.texts import bounds_of
 from dadm.adapters.stores.rows.threads import THREAD, THREADS
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import instant, microseconds_now
@@ -14,6 +15,7 @@ from dadm.adapters.stores.sqlite.reading import (
     turn_of_ref,
 )
 from dadm.domain.thread import Thread, ThreadRef, ThreadState
+from dadm.domain.thread_scope import scopes_within
 from dadm.domain.transcript import Exchange, Window
 from dadm.domain.turn import Attempt, Turn, TurnRef, TurnState
 from dadm.ports.store_values import StoreStatistics, ThreadFilter
@@ -128,6 +130,10 @@ def threads(connection: sqlite3.Connection, wanted: ThreadFilter) -> tuple[Threa
     asked = {condition: value for condition, value in conditions.items() if value is not None}
     values = list(asked.values())
     where = ["1", *asked]
+    if wanted.process_instance_id is not None:
+        where.append("(s.name = ? OR (s.name >= ? AND s.name < ?))")
+        within = bounds_of(scopes_within(wanted.process_instance_id))
+        values += (wanted.process_instance_id, *within)
     if wanted.states is not None:
         where.append(f"t.state IN ({', '.join('?' * len(wanted.states))})")
         values += sorted(wanted.states)

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from dadm.adapters.stores import audit_details
-from dadm.adapters.stores.rows.texts import storable
+from dadm.adapters.stores.rows.texts import bounds_of, storable
 from dadm.adapters.stores.sqlite.audit import note
 from dadm.adapters.stores.sqlite.database import SqliteDatabase
 from dadm.adapters.stores.sqlite.instants import microseconds_now
@@ -40,6 +40,9 @@ IDLE_SCOPES = """SELECT s.id, s.tenant, s.name FROM scopes s
         SELECT 1 FROM threads t WHERE t.scope = s.id AND t.state IN ('open', 'parked')
           AND coalesce(t.last_turn_at, t.created_at) > ?2)
     ORDER BY s.id LIMIT ?4"""
+OPEN_SCOPES = """SELECT name FROM scopes
+    WHERE engine = ? AND tenant = ? AND name >= ? AND name < ? AND ended_at IS NULL
+    ORDER BY name"""
 TO_PARK = """SELECT t.id, s.tenant, s.name FROM threads t JOIN scopes s ON s.id = t.scope
     WHERE s.engine = ? AND t.state = 'open' AND coalesce(t.last_turn_at, t.created_at) <= ?
       AND t.id > ?
@@ -59,6 +62,12 @@ class SqliteEndedThreads:
     async def close_scope(self, *, engine: str, tenant: str, scope: str, reason: str = "") -> int:
         key, text = (engine, tenant, scope), storable(reason)
         return await self._database.write(lambda connection: close_scope(connection, key, text))
+
+    async def open_scopes(self, *, engine: str, tenant: str, beginning: str) -> Sequence[str]:
+        values = (engine, tenant, *bounds_of(beginning))
+        return await self._database.read(
+            lambda connection: tuple(name for (name,) in connection.execute(OPEN_SCOPES, values))
+        )
 
     async def threads_to_clear(
         self,

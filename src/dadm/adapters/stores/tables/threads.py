@@ -11,6 +11,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from dadm.adapters.stores.tables.columns import (
@@ -43,6 +44,15 @@ scopes = Table(
     UniqueConstraint("engine", "tenant", "name"),
     **NEVER_REUSED,
 )
+# Other databases order names by their characters anyway.
+Index(
+    "ix_scopes_within",
+    scopes.c.engine,
+    scopes.c.tenant,
+    scopes.c.name,
+    postgresql_ops={"name": "text_pattern_ops"},
+    postgresql_where=text("ended_at IS NULL AND name LIKE 'element:%'"),
+).ddl_if(dialect="postgresql")
 
 threads = Table(
     "threads",
