@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dadm.adapters.engines.camunda8.engine import FEATURES as CAMUNDA_8
+from dadm.adapters.engines.camunda8.engine import SEARCH_FEATURES as SEARCHED
 from dadm.adapters.engines.embedded.engine import FEATURES as EMBEDDED
 from dadm.adapters.engines.external_task.engine import FEATURES as EXTERNAL_TASK
 from dadm.ports.engine import Feature
@@ -17,6 +18,7 @@ ENGINES: Mapping[str, frozenset[Feature]] = {
     "embedded": EMBEDDED,
     "Camunda 7, Operaton": EXTERNAL_TASK,
     "Camunda 8": CAMUNDA_8,
+    "Camunda 8.8 with search": CAMUNDA_8 | SEARCHED,
 }
 
 INTRODUCTION = """\

@@ -7,11 +7,12 @@ import pytest
 from dadm.adapters.engines.access import Access, BasicAccess, BearerAccess, ClientCredentials
 from dadm.adapters.engines.embedded import EmbeddedEngine
 from dadm.adapters.engines.external_task import ExternalTaskEngine
-from dadm.adapters.stores.memory import MemoryProcessStore
-from dadm.bootstrap import CLOCK, external_engine, open_engine
+from dadm.adapters.stores.memory import MemoryProcessStore, MemoryStore
+from dadm.bootstrap import CLOCK, external_engine, open_engine, thread_cleanups
 from dadm.bootstrap.engine_access import engine_access
 from dadm.domain.errors import SettingsError
 from dadm.settings import effective_settings, load_settings
+from dadm.telemetry import Fanout
 
 ELSEWHERE = "http://engine.test/engine-rest"
 
@@ -29,6 +30,20 @@ async def test_an_address_is_the_engine_and_its_timers_are_its_own() -> None:
         assert isinstance(side.engine, ExternalTaskEngine)
         assert side.run_due is None
         assert side.engine.engine_id == "camunda7"
+
+
+@pytest.mark.parametrize(
+    ("address", "count"), [("", 1), (ELSEWHERE, 1), ("http://gateway.test/v2", 2)]
+)
+async def test_ends_are_followed_in_every_way_that_an_engine_tells_them(
+    address: str, count: int
+) -> None:
+    settings = load_settings(engine_url=address)
+
+    async with open_engine(settings, MemoryProcessStore(CLOCK)) as side:
+        # A Camunda 8 tells some by listeners, and by search all, if it has that.
+        assert len(thread_cleanups(settings, side, MemoryStore(CLOCK), Fanout(()))) == count
+        assert (side.searched is not None) == (count > 1)
 
 
 BY_CLIENT = {"token_url": "http://tokens.test/a/", "client_id": "dadm", "client_secret": "pw"}

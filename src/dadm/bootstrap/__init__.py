@@ -24,7 +24,7 @@ from dadm.bootstrap.engines import (
     idle_threads,
     open_engine,
     orchestrator,
-    thread_cleanup,
+    thread_cleanups,
 )
 from dadm.bootstrap.linting import lint_models
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
@@ -64,7 +64,7 @@ __all__ = [
     "read_assistants",
     "remote_service",
     "sqlite_path",
-    "thread_cleanup",
+    "thread_cleanups",
     "world_of",
 ]
 

@@ -1,6 +1,6 @@
 """Which engine tasks come from, and what works them and follows its ends."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -81,6 +81,7 @@ def camunda8_engine(settings: Settings) -> "Camunda8Engine":
         access=engine_access(settings),
         ca_file=given.ca_file,
         topics=given.topics,
+        ended_since=CLOCK.now() - ENDS_REREAD,
     )
 
 
@@ -90,9 +91,14 @@ class WorkedEngine(ServiceTasks, ProcessModels, ProcessHistory, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSide:
-    """The engine that the settings choose; `run_due` lets the timers of one that runs here come."""
+    """The engine that the settings choose.
+
+    `searched` tells ends and states that the engine itself may not tell. `run_due` lets the timers
+    of one that runs here come.
+    """
 
     engine: WorkedEngine
+    searched: ProcessHistory | None = None
     run_due: Callable[[], Awaitable[int]] | None = None
 
 
@@ -103,7 +109,10 @@ async def open_engine(settings: Settings, processes: ProcessStore) -> AsyncItera
     Raises:
         SettingsError: The way into it is wrong.
     """
-    if settings.engine_url:
+    if settings.engine_kind == "camunda8":
+        async with camunda8_engine(settings) as camunda8:
+            yield EngineSide(engine=camunda8, searched=camunda8.searched_ends)
+    elif settings.engine_url:
         async with external_engine(settings) as engine:
             yield EngineSide(engine=engine)
     else:
@@ -141,26 +150,42 @@ def orchestrator(
     )
 
 
-def thread_cleanup(
-    settings: Settings, engine: WorkedEngine, threads: ThreadStore, observer: Observer
-) -> ThreadCleanup:
+def thread_cleanups(
+    settings: Settings, side: EngineSide, threads: ThreadStore, observer: Observer
+) -> Sequence[ThreadCleanup]:
     """Close threads as the engine's instances end.
 
     An engine's history is asked by one replica for all. Ends that are told until they are forgotten
     are met by every replica: they cost the database that threads are in a look, or are handed to
     one replica at a time by their engine.
     """
-    is_outbox = Feature.OUTBOX in engine.features
+    is_outbox = Feature.OUTBOX in side.engine.features
+    shared = side.searched if is_outbox else side.engine
+    cleanups = []
+    if is_outbox:
+        cleanups.append(_cleanup(settings, side.engine, threads, observer))
+    if shared is not None:
+        shift = Shift(job=_job("ends", settings, threads), fraction=IDENTIFIERS.fraction)
+        cleanups.append(_cleanup(settings, shared, threads, observer, shift=shift))
+    return cleanups
+
+
+def _cleanup(
+    settings: Settings,
+    history: ProcessHistory,
+    threads: ThreadStore,
+    observer: Observer,
+    *,
+    shift: Shift | None = None,
+) -> ThreadCleanup:
     return ThreadCleanup(
         engine_id=settings.engine_id,
-        interval_seconds=1.0 if is_outbox else INTERVAL_SECONDS,
-        history=engine,
+        interval_seconds=1.0 if shift is None else INTERVAL_SECONDS,
+        history=history,
         directory=threads,
         observer=observer,
         clock=CLOCK,
-        shift=None
-        if is_outbox
-        else Shift(job=_job("ends", settings, threads), fraction=IDENTIFIERS.fraction),
+        shift=shift,
     )
 
 
@@ -169,12 +194,13 @@ def _job(name: str, settings: Settings, threads: ThreadStore) -> JobHolding:
 
 
 def idle_threads(
-    settings: Settings, engine: WorkedEngine, threads: ThreadStore, observer: Observer
+    settings: Settings, side: EngineSide, threads: ThreadStore, observer: Observer
 ) -> IdleThreads:
     """Ask the engine about the instances of idle threads, or park these if it cannot tell."""
+    tells_states = Feature.INSTANCE_STATES in side.engine.features
     return IdleThreads(
         engine_id=settings.engine_id,
-        history=engine if Feature.INSTANCE_STATES in engine.features else None,
+        history=side.searched or (side.engine if tells_states else None),
         store=threads,
         job=_job("idle", settings, threads),
         observer=observer,

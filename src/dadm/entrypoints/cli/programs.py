@@ -127,11 +127,12 @@ def _work(
     settings, stop, observer = ground.settings, ground.stop, ground.observer
     engine = side.engine
     orchestrator = bootstrap.orchestrator(settings, engine, service, observer)
-    cleanup = bootstrap.thread_cleanup(settings, engine, ground.databases.threads, observer)
-    idle = bootstrap.idle_threads(settings, engine, ground.databases.threads, observer)
+    threads = ground.databases.threads
+    idle = bootstrap.idle_threads(settings, side, threads, observer)
     if side.run_due is not None:
         group.create_task(run_timers(side.run_due, stop))
-    group.create_task(cleanup.run(stop))
+    for cleanup in bootstrap.thread_cleanups(settings, side, threads, observer):
+        group.create_task(cleanup.run(stop))
     group.create_task(idle.run(stop))
     seconds = settings.drain_seconds + REPORTING_SECONDS
     group.create_task(orchestrator.run(stop, drain_seconds=seconds))

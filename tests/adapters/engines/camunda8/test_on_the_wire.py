@@ -18,7 +18,7 @@ from dadm.domain.errors import (
     LeaseLost,
     TaskGone,
 )
-from dadm.ports.engine import LeasedTask, TopicSubscription
+from dadm.ports.engine import InstanceState, LeasedTask, TopicSubscription
 from tests.adapters.engines.external_task.wire import StandingClock
 from tests.builders import make_leased_task
 from tests.clocks import Numbers
@@ -335,3 +335,36 @@ async def test_a_model_that_never_comes_is_waited_for_a_while_only() -> None:
         (task,) = await fetch()
 
     assert "thread.scope" not in task.properties
+
+
+async def test_a_listener_says_whether_its_instance_came_to_its_end_or_was_cancelled() -> None:
+    rows = [
+        row(processInstanceKey="1", listenerEventType="END"),
+        row(jobKey="8", processInstanceKey="2", listenerEventType="CANCEL"),
+        row(jobKey="9", processInstanceKey="3"),
+    ]
+    gateway = Gateway(jobs_once(*rows))
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(gateway)) as client:
+        engine = Camunda8Engine("http://gateway.test/v2", StandingClock(), Numbers(), client=client)
+        told = await engine.ended_instances(after=0, limit=10)
+
+    assert [(each.instance_id, each.state) for each in told] == [
+        ("1", InstanceState.COMPLETED),
+        ("2", InstanceState.CANCELLED),
+        ("3", InstanceState.COMPLETED),
+    ]
+
+
+async def test_a_whole_number_that_the_broker_cannot_hold_is_told_by_its_digits() -> None:
+    gateway = Gateway(lambda path, body: httpx2.Response(204))
+    most = 2**63 - 1
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(gateway)) as client:
+        engine = Camunda8Engine("http://gateway.test/v2", StandingClock(), Numbers(), client=client)
+        await engine.complete(
+            make_leased_task("7", lease_expires_at=UNTIL),
+            variables={"a": {"b": [most, most + 1, -most - 1, -most - 2, True]}},
+        )
+
+    assert gateway.sent[0][1]["variables"] == {
+        "a": {"b": [most, str(most + 1), -most - 1, str(-most - 2), True]}
+    }

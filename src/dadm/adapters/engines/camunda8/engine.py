@@ -1,7 +1,7 @@
 """Camunda8Engine: a Camunda 8 in all its roles."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,10 +11,11 @@ import httpx2
 from dadm.adapters.engines.access import Access, new_client
 from dadm.adapters.engines.camunda8.activation import JobActivation
 from dadm.adapters.engines.camunda8.connection import REPLY_SECONDS, Camunda8Connection
-from dadm.adapters.engines.camunda8.history import InstanceEnds
 from dadm.adapters.engines.camunda8.library import JobLibrary
+from dadm.adapters.engines.camunda8.listened import ListenedEnds
 from dadm.adapters.engines.camunda8.reports import JobReports
 from dadm.adapters.engines.camunda8.runtime import Camunda8Runtime
+from dadm.adapters.engines.camunda8.searched import SearchedEnds
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import (
     AssistantTask,
@@ -26,10 +27,15 @@ from dadm.ports.engine import (
 )
 
 FEATURES = frozenset({Feature.UNLOCK, Feature.RETRIES_IN_MODEL, Feature.OUTBOX})
+SEARCH_FEATURES = frozenset({Feature.MODELS_TOLD, Feature.INSTANCE_STATES})
+"""What there is besides from 8.8 on, with secondary storage."""
 
 
 class Camunda8Engine(JobReports):
     """ServiceTasks, ProcessModels and ProcessHistory of a Camunda 8 at an address.
+
+    Ends are told by the listeners that models have. `searched_ends` is a history besides, which
+    tells the others too where the server has search.
 
     Used as an async context manager: requests that are open at its end are waited for.
     """
@@ -45,6 +51,7 @@ class Camunda8Engine(JobReports):
         ca_file: Path | None = None,
         topics: Sequence[str] = (),
         worker_name: str = "dadm",
+        ended_since: datetime | None = None,
         client: httpx2.AsyncClient | None = None,
     ) -> None:
         """Work the engine whose REST interface is at `address`.
@@ -58,6 +65,7 @@ class Camunda8Engine(JobReports):
             ca_file: Certificates that are believed beside this machine's own, in PEM form.
             topics: Job types that are worked, where the server does not tell its models.
             worker_name: What people see as the worker begins with it.
+            ended_since: Instances that ended before are not told by search.
             client: Connections to use in the place of own ones.
 
         Raises:
@@ -74,7 +82,8 @@ class Camunda8Engine(JobReports):
         self._library = JobLibrary(connection, frozenset(topics))
         self._activation = JobActivation(connection, self._library, self, clock, worker)
         self.runtime = Camunda8Runtime(connection, clock)
-        self._ends = InstanceEnds(connection, clock, worker)
+        self._listened = ListenedEnds(connection, clock, worker)
+        self.searched_ends = SearchedEnds(connection, since=ended_since)
 
     async def __aenter__(self) -> Self:
         """Be ready; costs no request."""
@@ -101,8 +110,8 @@ class Camunda8Engine(JobReports):
 
     @property
     def features(self) -> frozenset[Feature]:
-        """What every version from 8.6 on can do."""
-        return FEATURES
+        """What every version from 8.6 on can do, and what was found that this one can."""
+        return FEATURES | (SEARCH_FEATURES if self.searched_ends.is_offered else frozenset())
 
     async def ping(self) -> str:
         """Say what answers at the address.
@@ -130,13 +139,13 @@ class Camunda8Engine(JobReports):
         )
 
     async def ended_instances(self, *, after: int, limit: int) -> Sequence[EndedInstance]:
-        """Give instances that ended behind a position; see ProcessHistory."""
-        return await self._ends.ended_instances(after=after, limit=limit)
+        """Give instances whose listeners told that they ended; see ProcessHistory."""
+        return await self._listened.ended_instances(after=after, limit=limit)
 
     async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
-        """Not declared; see ProcessHistory."""
-        return await self._ends.instance_states(instance_ids)
+        """Give the states that search knows; nothing where there is no search; see ProcessHistory."""
+        return await self.searched_ends.instance_states(instance_ids)
 
     async def forget_ended(self, *, up_to: int) -> None:
         """Let the instances end whose ends were handled, up to that position."""
-        await self._ends.forget_ended(up_to=up_to)
+        await self._listened.forget_ended(up_to=up_to)

@@ -32,8 +32,11 @@ class ActivatedJob(BaseModel):
     headers: Mapping[str, str] = Field(default_factory=dict, alias="customHeaders")
     variables: dict[str, Any] = Field(default_factory=dict)
     lease_token: str = Field(default="", alias="jobLeaseToken")
+    listener_event: str = Field(default="", alias="listenerEventType")
 
-    @field_validator("tenant", "lease_token", "element_id", "process_id", mode="before")
+    @field_validator(
+        "tenant", "lease_token", "listener_event", "element_id", "process_id", mode="before"
+    )
     @classmethod
     def _nothing_is_empty(cls, value: Any) -> Any:
         return "" if value is None else value

@@ -1,6 +1,6 @@
-"""InstanceEnds: which instances ended, by listener jobs that are served here."""
+"""ListenedEnds: which instances ended, by listener jobs that are served here."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ class _Told:
     job_key: str
 
 
-class InstanceEnds:
+class ListenedEnds:
     """Tells ends by listener jobs. The instance stands still until its job is completed.
 
     That is when the caller has come past its position: it asks for what is behind, or forgets.
@@ -60,11 +60,6 @@ class InstanceEnds:
                 await self._connection.post(f"/jobs/{each.job_key}/completion", {})
             self._told.remove(each)
 
-    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
-        """Give nothing: no version without search says what became of an instance."""
-        del instance_ids
-        return {}
-
     async def _learn(self, most: int) -> None:
         body = {
             "type": LISTENER,
@@ -88,7 +83,12 @@ class InstanceEnds:
                 position=self._last,
                 instance_id=job.instance_key,
                 tenant=job.tenant_id,
-                state=InstanceState.COMPLETED,
+                # A `cancel` listener, which there is from 8.10 on; all others tell a good end.
+                state=(
+                    InstanceState.CANCELLED
+                    if job.listener_event == "CANCEL"
+                    else InstanceState.COMPLETED
+                ),
                 ended_at=now,
             )
             self._told.append(_Told(ended, job.key))

@@ -1,0 +1,130 @@
+"""SearchedEnds: what became of instances, by search, where the server has it (8.8 and later)."""
+
+import logging
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from dadm.adapters.engines.camunda8.connection import Camunda8Connection, Refused
+from dadm.adapters.engines.camunda8.jobs import NO_TENANT
+from dadm.adapters.engines.ended_watermark import EndedWatermark, position_of
+from dadm.domain.errors import EngineUnavailable
+from dadm.ports.engine import EndedInstance, InstanceState
+
+LOGGER = logging.getLogger(__name__)
+
+PAGE = 500
+SEARCH = "/process-instances/search"
+ENDED: Mapping[str, InstanceState] = {
+    "COMPLETED": InstanceState.COMPLETED,
+    "TERMINATED": InstanceState.CANCELLED,
+}
+
+
+class SearchedEnds(EndedWatermark):
+    """Reads what secondary storage knows, which follows the engine by some seconds.
+
+    Whether the server has search is found by the first question. One without it (before 8.8, or
+    without secondary storage) tells no ends here and knows no instance.
+    """
+
+    def __init__(self, connection: Camunda8Connection, *, since: datetime | None = None) -> None:
+        """Search over `connection` for what ended after `since`, or behind what is forgotten."""
+        super().__init__(self._ended_since, since=since)
+        self._connection = connection
+        self._is_offered: bool | None = None
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether the server was found to have search."""
+        return bool(self._is_offered)
+
+    async def ended_instances(self, *, after: int, limit: int) -> Sequence[EndedInstance]:
+        """Give instances that ended, in the order they became known, behind position `after`.
+
+        Raises:
+            EngineUnavailable: The engine does not answer, or will not tell.
+        """
+        if not await self._has_search():
+            return ()
+        return await super().ended_instances(after=after, limit=limit)
+
+    async def instance_states(self, instance_ids: Collection[str]) -> Mapping[str, InstanceState]:
+        """Give the state of each of these instances that secondary storage knows.
+
+        Raises:
+            EngineUnavailable: The engine does not answer, or will not tell.
+        """
+        # What is no key is no instance of this engine, and the whole question would be refused.
+        keys = sorted(each for each in instance_ids if each.isascii() and each.isdecimal())
+        known: dict[str, InstanceState] = {}
+        if not keys or not await self._has_search():
+            return known
+        for start in range(0, len(keys), PAGE):
+            some = keys[start : start + PAGE]
+            body = {"filter": {"processInstanceKey": {"$in": some}}, "page": {"limit": PAGE}}
+            rows, _ = await self._page(body)
+            known |= {str(row["processInstanceKey"]): _state(row) for row in rows}
+        return known
+
+    async def _has_search(self) -> bool:
+        if self._is_offered is None:
+            try:
+                await self._connection.post(SEARCH, {"page": {"limit": 1}})
+            except Refused as refused:
+                self._is_offered = False
+                if refused.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                    LOGGER.info("The engine does not tell by search what ended: %s", refused.detail)
+            else:
+                self._is_offered = True
+        return self._is_offered
+
+    async def _ended_since(self, since: datetime) -> AsyncGenerator[Sequence[EndedInstance], None]:
+        page: dict[str, Any] = {"limit": PAGE}
+        while True:
+            rows, cursor = await self._page(
+                {
+                    "filter": {
+                        "state": {"$in": sorted(ENDED)},
+                        "endDate": {"$gte": _written(since)},
+                    },
+                    "sort": [
+                        {"field": "endDate", "order": "ASC"},
+                        {"field": "processInstanceKey", "order": "ASC"},
+                    ],
+                    "page": page,
+                }
+            )
+            yield [_ended(row) for row in rows]
+            if len(rows) < PAGE or not cursor:
+                return
+            page = {"after": cursor, "limit": PAGE}
+
+    async def _page(self, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+        try:
+            reply = await self._connection.post(SEARCH, body)
+        except Refused as refused:
+            msg = f"The engine does not tell what became of instances: {refused.detail}"
+            raise EngineUnavailable(msg) from refused
+        return reply.get("items") or [], (reply.get("page") or {}).get("endCursor") or ""
+
+
+def _ended(row: Mapping[str, Any]) -> EndedInstance:
+    ended_at = datetime.fromisoformat(row["endDate"])
+    tenant = row.get("tenantId") or ""
+    return EndedInstance(
+        position=position_of(ended_at),
+        instance_id=str(row["processInstanceKey"]),
+        tenant="" if tenant == NO_TENANT else tenant,
+        state=_state(row),
+        ended_at=ended_at,
+    )
+
+
+def _state(row: Mapping[str, Any]) -> InstanceState:
+    return ENDED.get(row.get("state", ""), InstanceState.ACTIVE)
+
+
+def _written(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
