@@ -12,6 +12,7 @@ from dadm.adapters.engines.embedded.models.reading import read_models
 from dadm.adapters.engines.external_task.models import read_definition
 from dadm.adapters.engines.linting import lint
 from dadm.adapters.engines.linting.assistant_checks import SETTINGS
+from dadm.domain.thread_scope import SETTING, ThreadScope
 from dadm.ports.engine import InstanceState
 from tests.adapters.engines.bpmn import definitions, end, flow, process, start
 from tests.adapters.engines.stage import Stage
@@ -28,6 +29,7 @@ FILLED = {
     "assistant": "decision-analyst",
     "prompt": 'Why is ${offer} "good" & <cheap>?',
     "variables": "none",
+    "thread.scope": "element",
     "resultVariable": "reason",
     "answerSchema": SCHEMA,
     "topic": "Explain",
@@ -73,6 +75,14 @@ def test_a_template_binds_every_setting_that_is_read_and_no_other(kind: str) -> 
 
     # Another name of the assistant, for models that have it already.
     assert bound == set(SETTINGS) - {"service.name"}
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_template_offers_every_scope_and_leaves_the_word_to_the_process(kind: str) -> None:
+    (scopes,) = (each for each in TEMPLATES[kind]["properties"] if each.get("id") == SETTING)
+
+    assert [each["value"] for each in scopes["choices"]] == ["", *ThreadScope]
+    assert "value" not in scopes
 
 
 @pytest.mark.parametrize("kind", TEMPLATES)

@@ -262,3 +262,47 @@ def test_a_header_without_a_value_leaves_its_task_without_what_it_should_say() -
     )
 
     assert sorted(codes(source, EngineKind.CAMUNDA_8)) == ["empty_header", "missing_prompt"]
+
+
+def scoped(dialect: str, value: str) -> str:
+    held = f"<{dialect}:property name='thread.scope' value='{value}'/>"
+    return (
+        f"<bpmn:extensionElements><{dialect}:properties>{held}</{dialect}:properties>"
+        "</bpmn:extensionElements>"
+    )
+
+
+@pytest.mark.parametrize("scope", ["", "element", " business-key "])
+def test_a_scope_that_there_is_is_clean_wherever_it_stands(scope: str) -> None:
+    assert codes(model(ai_task("a", setting("thread.scope", scope)))) == []
+    assert codes(model(scoped("camunda", scope), ai_task("a"))) == []
+
+
+def test_a_scope_of_a_process_that_there_is_not_is_found_at_its_line() -> None:
+    source = model("\n\n" + scoped("camunda", "instance"))
+
+    (found,) = [each for each in linted(source).findings if each.code == "unknown_scope"]
+
+    assert b"'instance'" in source.splitlines()[found.line - 1]
+    assert "process-instance" in found.message
+
+
+def ai_job(element_id: str, headers: str = "") -> str:
+    held = f"<zeebe:header key='prompt' value='Say why.'/>{headers}"
+    return job(
+        element_id,
+        job_type="dadm.assistant",
+        extensions=f"<zeebe:taskHeaders>{held}</zeebe:taskHeaders>",
+    )
+
+
+def test_a_process_s_scope_matters_where_a_task_needs_it_alone() -> None:
+    own = "<zeebe:header key='thread.scope' value='element'/>"
+    both = model(scoped("zeebe", "element"), ai_job("a", own), ai_job("b"))
+
+    (found,) = linted(both, EngineKind.CAMUNDA_8).findings
+
+    assert found.code == "scope_is_not_sent"
+    assert "b need it" in found.message
+    all_own = model(scoped("zeebe", "element"), ai_job("a", own), job("x"))
+    assert codes(all_own, EngineKind.CAMUNDA_8) == []

@@ -16,14 +16,16 @@ from dadm.adapters.engines.linting.reading import (
     is_computed,
     line_of,
 )
+from dadm.adapters.engines.process_scope import scope_node, scope_of
 from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.errors import BackendRefused, InvalidTask
 from dadm.domain.prompt import doubtful_placeholders
 from dadm.domain.task import parse_answer_schema
+from dadm.domain.thread_scope import SETTING, ThreadScope
 
 SETTINGS = (
     *("service.type", "service.name", "assistant", "prompt", "variables"),
-    *("resultVariable", "errorCode", "answerSchema"),
+    *("resultVariable", "errorCode", "answerSchema", SETTING),
 )
 """The settings of AI tasks that are read."""
 
@@ -52,6 +54,24 @@ def check_task(
     _check_assistant(task, report, catalogue)
     _check_error_path(task, report, errors)
     _check_answer_schema(task, report)
+    given = task.settings.get(SETTING)
+    if given is not None and not _is_expression_noted(given):
+        _check_scope(given.value, given.node, report)
+
+
+def check_process_scope(
+    process: etree._Element, tasks: Sequence[WorkerTask], report: Report
+) -> None:
+    """Look at the scope that a process sets for `tasks`, which are all that it has of workers."""
+    node = scope_node(process)
+    if node is None:
+        return
+    _check_scope(scope_of(process), node, report)
+    left = [each for each in tasks if each.is_assistant and not each.value(SETTING).strip()]
+    if left:
+        named = ", ".join(each.node.get("id", "") for each in left)
+        problem = f"sets {SETTING}, which not every engine gives to workers; {named} need it."
+        report.add(rules.SCOPE_NOT_SENT, node, problem)
 
 
 def check_results(tasks: Sequence[WorkerTask], report: Report) -> None:
@@ -143,6 +163,13 @@ def _check_answer_schema(task: WorkerTask, report: Report) -> None:
             parse_answer_schema(given.value)
         except InvalidTask as error:
             report.add(rules.INVALID_SCHEMA, given.node, f"cannot be asked: {error.message}")
+
+
+def _check_scope(written: str, node: etree._Element, report: Report) -> None:
+    try:
+        ThreadScope.parse(written)
+    except InvalidTask as error:
+        report.add(rules.UNKNOWN_SCOPE, node, f"cannot be worked: {error.message}")
 
 
 def _boundary_events(node: etree._Element) -> list[etree._Element]:

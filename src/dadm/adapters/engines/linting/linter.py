@@ -9,7 +9,12 @@ from dadm.adapters.engines.bpmn_names import BPMN, short_name
 from dadm.adapters.engines.bpmn_xml import UnusableXml, parse_xml
 from dadm.adapters.engines.embedded.models.reading import problems_of
 from dadm.adapters.engines.linting import rules
-from dadm.adapters.engines.linting.assistant_checks import check_results, check_task, check_type
+from dadm.adapters.engines.linting.assistant_checks import (
+    check_process_scope,
+    check_results,
+    check_task,
+    check_type,
+)
 from dadm.adapters.engines.linting.reading import (
     Report,
     WorkerTask,
@@ -113,4 +118,5 @@ class _Linting:
                 check_topic(task, engine, report)
                 check_headers(task, report)
                 tasks.append(task)
+        check_process_scope(process, tasks, report)
         return tasks

@@ -293,6 +293,28 @@ INVALID_SCHEMA = Rule(
     remedy="Write a JSON Schema: an object, with names and texts in double quotes.",
 )
 
+UNKNOWN_SCOPE = Rule(
+    code="unknown_scope",
+    severity=Severity.ERROR,
+    means="`thread.scope` of a task or a process names no scope, so that tasks end in incidents.",
+    example=_task(_property("thread.scope", "root")),
+    remedy="Write one of the [scopes](thread_scope.md), or take it away: then all tasks of a "
+    "process instance share a thread with each assistant.",
+)
+SCOPE_NOT_SENT = Rule(
+    code="scope_is_not_sent",
+    severity=Severity.WARNING,
+    means="A process sets `thread.scope` for its tasks. Camunda 8 gives that to nobody before 8.8, "
+    "nor without secondary storage; there the tasks share the thread of their process instance.",
+    example=(
+        "<bpmn:extensionElements>\n  <zeebe:properties>\n"
+        '    <zeebe:property name="thread.scope" value="element" />\n'
+        "  </zeebe:properties>\n</bpmn:extensionElements>\n" + _job(_PROMPT)
+    ),
+    remedy="Write it into a task header `thread.scope` of each task.",
+    engines=CAMUNDA_8_ONLY,
+)
+
 RULES = (
     *(NOT_XML, NOT_BPMN, NO_PROCESS, NOT_RUN_EMBEDDED),
     *(NO_WORKER, MISSING_TOPIC, COMPUTED_TOPIC, SHARED_TOPIC, TOPIC_ELSEWHERE),
@@ -301,11 +323,13 @@ RULES = (
     *(
         SAME_RESULT,
         INVALID_SCHEMA,
+        UNKNOWN_SCOPE,
         NO_TIME_TO_LIVE,
         EMPTY_HEADER,
         HEADER_EXPRESSION,
         NOT_A_HEADER,
         PROMPT_NOT_SENT,
+        SCOPE_NOT_SENT,
     ),
 )
 """All rules, in the order of the reference."""
