@@ -37,7 +37,11 @@ class Measured:
 
     def quantile(self, part: Callable[[Milliseconds], float], share: float) -> float:
         """Give the middle of the rounds' quantiles of a part of tasks' times, in milliseconds."""
-        return median(quantile([part(task) for task in each.tasks], share) for each in self.rounds)
+        return median(self.quantiles(part, share))
+
+    def quantiles(self, part: Callable[[Milliseconds], float], share: float) -> list[float]:
+        """Give the quantile of each round; the least is that which other programs disturbed least."""
+        return [quantile([part(task) for task in each.tasks], share) for each in self.rounds]
 
     @property
     def seconds(self) -> float:
