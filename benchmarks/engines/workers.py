@@ -13,10 +13,11 @@ import httpx2
 
 from benchmarks.engines.meter import Meter
 from benchmarks.engines.models import TOPICS
-from benchmarks.engines.sites import POLL_SECONDS, Site
+from benchmarks.engines.sites import Site
 from benchmarks.places import NewPlace
 from dadm import bootstrap
 from dadm.adapters.engines.access import new_client
+from dadm.entrypoints.cli.programs import Ground, work_engine
 from dadm.settings import load_settings
 from dadm.telemetry import CachedStatistics, Fanout, LogObserver, Metrics
 
@@ -110,15 +111,19 @@ async def dadm(
     ):
         statistics = CachedStatistics(databases.threads.statistics, bootstrap.CLOCK.monotonic)
         metrics = Metrics(backend=settings.chosen_backend, statistics=statistics)
-        observer = Fanout((LogObserver(), metrics))
+        ground = Ground(
+            settings=settings,
+            stop=stop,
+            databases=databases,
+            statistics=statistics,
+            metrics=metrics,
+            observer=Fanout((LogObserver(), metrics)),
+        )
         async with (
-            bootstrap.open_assistant_side(settings, databases.threads, observer) as side,
+            bootstrap.open_assistant_side(settings, databases.threads, ground.observer) as side,
             asyncio.TaskGroup() as group,
         ):
-            orchestrator = bootstrap.orchestrator(settings, engine, side.manager, observer)
-            cleanup = bootstrap.thread_cleanup(settings, engine, databases.threads, observer)
-            group.create_task(orchestrator.run(stop, drain_seconds=POLL_SECONDS))
-            group.create_task(cleanup.run(stop))
-            group.create_task(side.clean_up(stop))
+            work_engine(group, ground, bootstrap.EngineSide(engine=engine), side.manager)
+            group.create_task(side.upkeep.run(stop))
             yield
             stop.set()

@@ -94,7 +94,7 @@ async def run_everything(settings: Settings) -> None:
                 ground, "engine", "orchestrator", "OpenAI Service", listener=listener, side=side
             )
             async with asyncio.TaskGroup() as group:
-                _work(group, ground, engine, side.manager)
+                work_engine(group, ground, engine, side.manager)
                 group.create_task(side.upkeep.run(ground.stop))
                 engines = (DEFAULT_ENGINE, settings.engine_id)
                 group.create_task(_serve(ground, side, listener, engines=engines))
@@ -109,18 +109,18 @@ async def work_alone(settings: Settings) -> None:
             remote = await stack.enter_async_context(bootstrap.remote_service(settings))
             _announce(ground, "engine", "orchestrator")
             async with asyncio.TaskGroup() as group:
-                _work(group, ground, engine, remote)
+                work_engine(group, ground, engine, remote)
             return
         side = await stack.enter_async_context(_open_side(ground))
         _announce(ground, "engine", "orchestrator", side=side)
         async with asyncio.TaskGroup() as group:
-            _work(group, ground, engine, side.manager)
+            work_engine(group, ground, engine, side.manager)
             group.create_task(side.upkeep.run(ground.stop))
             await ground.stop.wait()
             await side.manager.drain(seconds=settings.drain_seconds)
 
 
-def _work(
+def work_engine(
     group: asyncio.TaskGroup, ground: Ground, side: EngineSide, service: AssistantService
 ) -> None:
     """Run the engine's timers, the orchestrator and the cleanup, until the program stops."""
