@@ -171,10 +171,14 @@ async def test_an_idempotency_key_that_cannot_be_an_id_is_refused(service: Servi
     await assert_problem(service, response, 400, "invalid_task", "Idempotency-Key")
 
 
-async def test_a_scope_that_looks_like_a_single_task_is_refused(service: Service) -> None:
-    response = await service.ask(process_instance_id="task:other")
+@pytest.mark.parametrize("reserved", ["task:", "element:", "business-key:"])
+@pytest.mark.parametrize("field", ["process_instance_id", "scope"])
+async def test_a_scope_that_looks_like_one_of_our_own_is_refused(
+    service: Service, field: str, reserved: str
+) -> None:
+    response = await service.ask(**{field: f"{reserved}p1:other"})
 
-    await assert_problem(service, response, 400, "invalid_task", "task:")
+    await assert_problem(service, response, 400, "invalid_task", reserved)
 
 
 async def test_an_unknown_assistant_is_refused_with_those_known(service: Service) -> None:

@@ -54,6 +54,14 @@ LogFormat = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, whose field names stay as they are.")
 ]
+OfInstance = Annotated[
+    str | None,
+    typer.Option(
+        "--instance",
+        metavar="ID",
+        help="Those of a process instance and of its elements, or of a scope spelled out.",
+    ),
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many at most.")]
 Variables = Annotated[
     list[str] | None,

@@ -17,7 +17,7 @@ from dadm.entrypoints.cli.caring import (
     with_thread_care,
 )
 from dadm.entrypoints.cli.failures import REFUSED, UNUSABLE
-from dadm.entrypoints.cli.options import AsJson, Database
+from dadm.entrypoints.cli.options import AsJson, Database, OfInstance
 from dadm.entrypoints.cli.output import counted, print_json, shown_text
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def verify_threads(
             "--repair", help="Rebuild conversations that are lost or differ; means --remote."
         ),
     ] = False,
-    instance: Annotated[
-        str | None, typer.Option("--instance", metavar="ID", help="Those of a process instance.")
-    ] = None,
+    instance: OfInstance = None,
     wait: Wait = WAIT_SECONDS,
     database: Database = None,
     as_json: AsJson = False,

@@ -10,7 +10,7 @@ from dadm.domain.errors import ThreadErased
 from dadm.domain.thread import Generation, Thread, ThreadState
 from dadm.domain.turn import Attempt, Turn
 from dadm.entrypoints.cli.caring import known_thread
-from dadm.entrypoints.cli.options import AsJson, Database, Limit
+from dadm.entrypoints.cli.options import AsJson, Database, Limit, OfInstance
 from dadm.entrypoints.cli.output import print_facts, print_json, print_table, shown_text
 from dadm.entrypoints.cli.running import Opened, with_database
 
@@ -31,9 +31,7 @@ class WholeThread:
 
 def list_threads(
     *,
-    instance: Annotated[
-        str | None, typer.Option("--instance", metavar="ID", help="Those of a process instance.")
-    ] = None,
+    instance: OfInstance = None,
     assistant: Annotated[
         str | None, typer.Option("--assistant", metavar="NAME", help="Those with an assistant.")
     ] = None,
@@ -74,7 +72,7 @@ def list_threads(
         print_json({"threads": [{**thread_json(each), "last_id": last} for each, last in found]})
         return
     print_table(
-        ("thread", "instance", "assistant", "state", "turns", "kept at", "last turn"),
+        ("thread", "scope", "assistant", "state", "turns", "kept at", "last turn"),
         [
             (
                 last,
@@ -195,7 +193,7 @@ def _print_thread(thread: Thread) -> None:
     print_facts(
         [
             ("thread", thread.thread_id),
-            ("instance", thread.key.scope),
+            ("scope", thread.key.scope),
             ("assistant", thread.key.assistant),
             ("engine", thread.key.engine),
             ("tenant", thread.key.tenant),

@@ -82,7 +82,7 @@ def list_turns(
         print_json({"turns": [{**turn_json(each), "scope": each.key.scope} for each in found]})
         return
     print_table(
-        ("turn", "state", "instance", "task", "element", "attempts", "since", "reason"),
+        ("turn", "state", "scope", "task", "element", "attempts", "since", "reason"),
         [
             (
                 str(each.ref),
@@ -110,7 +110,7 @@ def show_turn(turn_id: TurnId, database: Database = None, as_json: AsJson = Fals
         [
             ("turn", turn_id),
             ("thread", whole.thread_id),
-            ("instance", whole.turn.key.scope),
+            ("scope", whole.turn.key.scope),
             ("element", whole.turn.element_id),
             ("since", whole.turn.created_at),
             ("settled", whole.turn.settled_at),

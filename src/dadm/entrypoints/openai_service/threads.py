@@ -12,6 +12,9 @@ from dadm.entrypoints.openai_service.parts import ServiceParts
 from dadm.entrypoints.openai_service.problems import MALFORMED, RequestRefused
 from dadm.ports.store_values import ThreadFilter
 
+OF_INSTANCE = (
+    "Those of this process instance and of its elements, or of a scope that is spelled out."
+)
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 
 
@@ -26,7 +29,7 @@ def thread_routes(parts: ServiceParts) -> APIRouter:
     )
     async def threads(
         *,
-        process_instance_id: Annotated[str | None, Query(description="Whose threads.")] = None,
+        process_instance_id: Annotated[str | None, Query(description=OF_INSTANCE)] = None,
         assistant: Annotated[str | None, Query(description="With whom, by name or alias.")] = None,
         tenant: Annotated[str | None, Query(description="Of this tenant.")] = None,
         engine: Annotated[str | None, Query(description="Of this engine's instances.")] = None,
