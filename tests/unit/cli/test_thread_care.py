@@ -412,7 +412,7 @@ def test_turns_without_an_answer_are_listed_and_shown(dadm: Dadm, backend: Scrip
 
     assert (listed["turn_id"], listed["state"], listed["scope"]) == (turn, "unknown", "p1")
     assert f"{turn}     unknown  p1     t2" in people
-    assert f"thread    {thread}\n" in shown
+    assert f"thread   {thread}\n" in shown
     assert "response resp_2, backend_unavailable: Not now." in shown
     assert "  > What about t2?" in shown
     assert (document["thread_id"], len(document["attempt_list"])) == (thread, 1)
