@@ -24,7 +24,7 @@ LOCK        = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versi
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run serve work test test-postgres engines test-engines operaton camunda7 acceptance simulate mutants soak check fmt fmt-check \
-        lint imports types docs docs-check bench bench-engines lock clean same-python
+        lint imports types docs docs-check bench bench-engines bench-ends lock clean same-python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +109,9 @@ bench: $(VENV)/.bench ## throughput and latency beside comparable libraries (ARG
 bench-engines: $(VENV)/.dev ## what a task costs on Operaton and Camunda 8, beside a worker that only fetches and completes
 	@$(BIN)/python -m tests.engines
 	@$(BIN)/python -m benchmarks.engines $(ARGS)
+
+bench-ends: $(VENV)/.dev ## what following the ends of instances costs while very many wait
+	@$(BIN)/python -m benchmarks.ends $(ARGS)
 
 lock: $(VENV)-lock/.done ## write requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) pyproject.toml --extra local --group build --group dev --group bench -o requirements/bench.txt

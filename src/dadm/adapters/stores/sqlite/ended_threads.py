@@ -18,8 +18,10 @@ from dadm.ports.store_values import Lease
 
 FIND_SCOPE = "SELECT id FROM scopes WHERE engine = ? AND tenant = ? AND name = ?"
 END_SCOPE = "UPDATE scopes SET ended_at = ? WHERE id = ? AND ended_at IS NULL"
-CLOSE = """UPDATE threads SET state = 'closed', closed_at = ?
-    WHERE scope = ? AND state IN ('open', 'parked') RETURNING id"""
+# SQLite does not see by itself that the index of what is not erased holds these states.
+TAKES_TURNS = "state <> 'erased' AND state IN ('open', 'parked')"
+CLOSE = f"""UPDATE threads SET state = 'closed', closed_at = ?
+    WHERE scope = ? AND {TAKES_TURNS} RETURNING id"""  # noqa: S608
 IS_REACHED = """NOT EXISTS (SELECT 1 FROM generations g
         WHERE g.thread = t.id AND g.state <> 'erased'
           AND g.identity NOT IN (SELECT value FROM json_each(?)))"""
@@ -33,13 +35,13 @@ IS_LEFT = "SELECT 1 FROM generations WHERE thread = ? AND state <> 'erased'"
 CLEAR = "UPDATE threads SET cleared_at = ? WHERE id = ? AND cleared_at IS NULL"
 REPORTS = """SELECT count(*), coalesce(sum(deleted_items), 0), coalesce(sum(deleted_responses), 0),
     coalesce(sum(json_array_length(unreachable)), 0) FROM erased_conversations WHERE thread = ?"""
-IDLE_SCOPES = """SELECT s.id, s.tenant, s.name FROM scopes s
+IDLE_SCOPES = f"""SELECT s.id, s.tenant, s.name FROM scopes s
     WHERE s.engine = ?1 AND s.id > ?3 AND EXISTS (
-        SELECT 1 FROM threads t WHERE t.scope = s.id AND t.state IN ('open', 'parked'))
+        SELECT 1 FROM threads t WHERE t.scope = s.id AND {TAKES_TURNS})
       AND NOT EXISTS (
-        SELECT 1 FROM threads t WHERE t.scope = s.id AND t.state IN ('open', 'parked')
+        SELECT 1 FROM threads t WHERE t.scope = s.id AND {TAKES_TURNS}
           AND coalesce(t.last_turn_at, t.created_at) > ?2)
-    ORDER BY s.id LIMIT ?4"""
+    ORDER BY s.id LIMIT ?4"""  # noqa: S608
 OPEN_SCOPES = """SELECT name FROM scopes
     WHERE engine = ? AND tenant = ? AND name >= ? AND name < ? AND ended_at IS NULL
     ORDER BY name"""

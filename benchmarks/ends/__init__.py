@@ -1,0 +1,1 @@
+"""What it costs to follow the ends of process instances, while very many wait."""
