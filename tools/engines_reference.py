@@ -37,7 +37,8 @@ and held on a real 8.6.0 broker:
 CLOSING = """\
 
 How to use them: [embedded](../howto/run_embedded.md),
-[Camunda 7 and Operaton](../howto/camunda7_operaton.md), [Camunda 8](../howto/camunda8.md).
+[Camunda 7 and Operaton](../howto/camunda7_operaton.md), [Camunda 8](../howto/camunda8.md),
+[several engines](../howto/several_engines.md).
 """
 
 

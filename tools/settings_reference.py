@@ -4,13 +4,14 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from dadm.settings import KnownSetting, Settings, known_settings
+from dadm.settings import KnownSetting, NamedEngineSettings, Settings, known_settings
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 
@@ -93,6 +94,8 @@ def page() -> str:
     lines = [INTRODUCTION, *table([each for each in every if len(each.path) == 1])]
     for name, field in Settings.model_fields.items():
         group = field.annotation
+        if group == Mapping[str, NamedEngineSettings]:
+            group = NamedEngineSettings
         if isinstance(group, type) and issubclass(group, BaseModel):
             title = (group.__doc__ or "").strip().splitlines()[0].rstrip(".")
             inside = [each for each in every if each.path[0] == name]

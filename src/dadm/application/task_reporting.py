@@ -107,6 +107,7 @@ class TaskReporting:
             ReportLost(
                 process_instance_id=task.process_instance_id,
                 task_id=task.task_id,
+                engine=self._tasks.engine_id,
                 code=error.code if isinstance(error, DadmError) else type(error).__name__,
                 reason=str(error),
             )
@@ -148,6 +149,7 @@ class TaskReporting:
             OutcomeReported(
                 process_instance_id=task.process_instance_id,
                 task_id=task.task_id,
+                engine=self._tasks.engine_id,
                 element_id=task.element_id,
                 outcome=OUTCOME_NAMES[type(outcome)],
                 message=message,

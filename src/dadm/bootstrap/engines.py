@@ -127,12 +127,16 @@ def orchestrator(
     observer: Observer,
     *,
     models: ProcessModels | None = None,
+    peers: int = 1,
 ) -> ServiceOrchestrator:
     """Put the orchestrator between an engine and an assistant service.
 
-    It works the AI tasks of `models`: those of the engine itself, unless others are given.
+    It works the AI tasks of `models`: those of the engine itself, unless others are given. Where
+    `peers` orchestrators in all share the service, each takes its share of tasks in hand, so that
+    one engine with much to do leaves room for the others.
     """
     given = settings.engine
+    in_hand = settings.turns.waiting_turns + settings.turns.concurrent_turns
     return ServiceOrchestrator(
         tasks=armed(settings.failpoint, "engine", engine),
         models=models or engine,
@@ -142,7 +146,7 @@ def orchestrator(
         identifiers=IDENTIFIERS,
         limits=OrchestratorLimits(
             lease_seconds=given.lease_seconds,
-            tasks_in_hand=settings.turns.waiting_turns + settings.turns.concurrent_turns,
+            tasks_in_hand=max(1, in_hand // peers),
             retry=RetryPolicy(
                 retries=given.retries, first_pause=timedelta(seconds=given.retry_seconds)
             ),

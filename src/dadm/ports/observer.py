@@ -159,6 +159,7 @@ class OutcomeReported:
 
     process_instance_id: str
     task_id: str
+    engine: str
     element_id: str
     outcome: str
     message: str
@@ -170,6 +171,7 @@ class ReportLost:
 
     process_instance_id: str
     task_id: str
+    engine: str
     code: str
     reason: str
 

@@ -1,6 +1,7 @@
 """Settings: the environment becomes one frozen object, and every setting can be listed."""
 
 from dadm.settings.bounds import turn_limits
+from dadm.settings.groups import NamedEngineSettings
 from dadm.settings.model import Settings
 from dadm.settings.overview import (
     EffectiveSetting,
@@ -15,6 +16,7 @@ from dadm.settings.overview import (
 __all__ = [
     "EffectiveSetting",
     "KnownSetting",
+    "NamedEngineSettings",
     "Settings",
     "effective_settings",
     "failpoint_warning",

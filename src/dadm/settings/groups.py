@@ -287,6 +287,32 @@ class EngineSettings(Group):
         return tuple(each.strip() for each in value.split(",") if each.strip())
 
 
+EMBEDDED = "embedded"
+"""The address, among several engines, of the one that runs in this process."""
+
+
+class NamedEngineSettings(EngineSettings):
+    """One of several engines that tasks come from; NAME is yours, of letters, digits and `_`."""
+
+    id: str = Field(
+        default="",
+        max_length=255,
+        description="What this engine is called in thread keys, each by another; never change it "
+        "afterwards.",
+        json_schema_extra={"default_text": "the name, in small letters"},
+    )
+    url: str = Field(
+        default="",
+        description="Its REST interface, as in `DADM_ENGINE_URL`, or `embedded` for the engine "
+        "that runs in this process. Each engine needs one.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_engine_address(cls, value: str) -> str:
+        return value if value in ("", EMBEDDED) else web_address(value)
+
+
 class LogSettings(Group):
     """What is logged, and how it looks."""
 

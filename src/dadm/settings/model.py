@@ -13,11 +13,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dadm.settings.groups import (
+    EMBEDDED,
     ChatSettings,
     EndedSettings,
     EngineSettings,
     LocalSettings,
     LogSettings,
+    NamedEngineSettings,
     OpenAISettings,
     ScriptedSettings,
     TurnSettings,
@@ -55,6 +57,29 @@ class _VariablesOfTheSdk(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         given = {field: os.environ.get(name, "") for name, field in SDK_VARIABLES.items()}
         return {"openai": {field: value for field, value in given.items() if value}}
+
+
+ENGINES = f"{PREFIX}ENGINES__"
+
+
+class _NamedEngines(PydanticBaseSettingsSource):
+    """What is set for each of several engines, as it is written.
+
+    The usual source would take a password of digits for a number, since it does not look for
+    fields behind a name that it cannot know.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        engines: dict[str, dict[str, str]] = {}
+        for variable, value in os.environ.items():
+            name, _, field = variable.upper().removeprefix(ENGINES).partition("__")
+            if variable.upper().startswith(ENGINES) and field and value:
+                engines.setdefault(name.lower(), {})[field.lower()] = value
+        return {"engines": engines} if engines else {}
 
 
 class Settings(BaseSettings):
@@ -127,6 +152,7 @@ class Settings(BaseSettings):
     turns: TurnSettings = TurnSettings()
     ended: EndedSettings = EndedSettings()
     engine: EngineSettings = EngineSettings()
+    engines: Mapping[str, NamedEngineSettings] = Field(default_factory=dict)
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -140,7 +166,8 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read arguments first, then our variables, then those of the SDK."""
         del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, _VariablesOfTheSdk(settings_cls)
+        named = _NamedEngines(settings_cls)
+        return init_settings, named, env_settings, _VariablesOfTheSdk(settings_cls)
 
     @field_validator("api_tokens", mode="before")
     @classmethod
@@ -191,6 +218,22 @@ class Settings(BaseSettings):
         return "camunda8" if self.engine_url.endswith("/v2") else "camunda7"
 
     @property
+    def by_engine(self) -> tuple["Settings", ...]:
+        """These settings for each engine that is worked, as if it was the only one."""
+        if not self.engines:
+            return (self,)
+        return tuple(
+            self.model_copy(
+                update={
+                    "engine_url": "" if each.url == EMBEDDED else each.url,
+                    "engine": each.model_copy(update={"id": each.id or name}),
+                    "engines": {},
+                }
+            )
+            for name, each in self.engines.items()
+        )
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret there is, for whoever keeps them out of logs."""
         given = (
@@ -201,9 +244,11 @@ class Settings(BaseSettings):
                     self.service_token,
                     self.openai.api_key,
                     self.chat.api_key,
-                    self.engine.password,
-                    self.engine.token,
-                    self.engine.client_secret,
+                    *(
+                        secret
+                        for engine in (self.engine, *self.engines.values())
+                        for secret in (engine.password, engine.token, engine.client_secret)
+                    ),
                 )
                 if secret is not None
             ),

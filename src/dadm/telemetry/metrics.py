@@ -83,7 +83,7 @@ class Metrics:
             return Histogram(name, meaning, buckets=buckets, registry=self.registry)
 
         self._backend = backend
-        self._received = counter("dadm_tasks_received", "Tasks taken in.", "assistant")
+        self._received = counter("dadm_tasks_received", "Tasks taken in.", "engine", "assistant")
         self._turns = counter(
             "dadm_turns",
             "How attempts at turns ended: completed, recovered, refused, unknown, not_applied.",
@@ -131,13 +131,13 @@ class Metrics:
         self._outcomes = Counter(
             "dadm_outcomes_reported",
             "What engines were told, by outcome.",
-            ("outcome",),
+            ("engine", "outcome"),
             registry=self.registry,
         )
         self._lost = Counter(
             "dadm_reports_lost",
             "Outcomes that engines could not be told.",
-            ("code",),
+            ("engine", "code"),
             registry=self.registry,
         )
         self._trouble = Gauge(
@@ -200,7 +200,7 @@ class Metrics:
         """Count `event`."""
         match event:
             case TaskReceived():
-                self._received.labels(event.assistant).inc()
+                self._received.labels(event.engine, event.assistant).inc()
             case ThreadCreated() | ThreadReused() | ThreadRebuilt() | ThreadsClosed():
                 self._notify_thread(event)
             case TurnWaiting() | TurnStarted() | TurnCompleted() | TurnReplayed():
@@ -279,9 +279,9 @@ class Metrics:
     ) -> None:
         match event:
             case OutcomeReported():
-                self._outcomes.labels(event.outcome).inc()
+                self._outcomes.labels(event.engine, event.outcome).inc()
             case ReportLost():
-                self._lost.labels(event.code).inc()
+                self._lost.labels(event.engine, event.code).inc()
             case EngineTrouble():
                 self._trouble.labels(event.engine).set(0 if event.is_over else 1)
             case ServiceTrouble():

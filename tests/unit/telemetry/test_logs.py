@@ -209,7 +209,12 @@ def test_a_failure_told_to_an_engine_says_why(caplog: pytest.LogCaptureFixture) 
     words = logged(
         caplog,
         OutcomeReported(
-            process_instance_id="p", task_id="t", element_id="e", outcome="failed", message="no key"
+            process_instance_id="p",
+            task_id="t",
+            engine="sales",
+            element_id="e",
+            outcome="failed",
+            message="no key",
         ),
     )
 

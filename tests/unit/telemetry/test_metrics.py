@@ -1,12 +1,14 @@
 """What happened is counted, and Prometheus reads it."""
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dadm.domain.errors import StoreUnavailable
 from dadm.domain.thread import ThreadState
 from dadm.domain.turn import TurnState
-from dadm.ports.observer import EngineTrouble, Event, ServiceTrouble, TurnUnsettled
+from dadm.ports.observer import EngineTrouble, Event, OutcomeReported, ServiceTrouble, TurnUnsettled
 from dadm.ports.store_values import StoreStatistics
 from dadm.telemetry import CachedStatistics, Metrics
 from tests.unit.telemetry.events import ONE_OF_EACH, PROCESS, TASK, THREAD
@@ -101,6 +103,17 @@ def test_trouble_with_the_service_is_shown_while_it_lasts() -> None:
     assert value(metrics, "dadm_service_trouble", engine="embedded") == 0
 
 
+def test_what_happens_at_one_engine_is_not_counted_at_another() -> None:
+    (reported,) = (each for each in ONE_OF_EACH if isinstance(each, OutcomeReported))
+    elsewhere = replace(reported, engine="sales")
+
+    metrics = told(reported, elsewhere, elsewhere)
+
+    counted = "dadm_outcomes_reported_total"
+    assert value(metrics, counted, engine="embedded", outcome="completed") == 1
+    assert value(metrics, counted, engine="sales", outcome="completed") == 2
+
+
 async def test_the_page_holds_what_the_store_counts() -> None:
     metrics = told()
 
@@ -121,7 +134,7 @@ async def test_the_page_is_there_without_the_store() -> None:
     page = (await metrics.page()).decode()
 
     assert "dadm_store_up 0.0" in page
-    assert 'dadm_tasks_received_total{assistant="a"} 1.0' in page
+    assert 'dadm_tasks_received_total{assistant="a",engine="http"} 1.0' in page
 
 
 async def test_the_page_can_be_parsed_and_no_label_names_an_instance() -> None:

@@ -46,11 +46,16 @@ def startup_line(
         said.append(f"assistant service at {settings.service_url}")
     said.append(f"database {database_address(settings)}")
     if "engine" in parts:
-        at = f" at {settings.engine_url}" if settings.engine_url else ""
-        said.append(f"engine {settings.engine_id}{at}")
+        engines = [_engine(each) for each in settings.by_engine]
+        said.append(f"{'engine' if len(engines) == 1 else 'engines'} {', '.join(engines)}")
     if catalogue is not None:
         said.append(f"assistants {', '.join(catalogue.names)}")
     return "; ".join(said)
+
+
+def _engine(settings: "Settings") -> str:
+    at = f" at {settings.engine_url}" if settings.engine_url else ""
+    return f"{settings.engine_id}{at}"
 
 
 def described(identity: BackendIdentity) -> str:

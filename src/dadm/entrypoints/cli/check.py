@@ -1,9 +1,9 @@
 """`dadm check`: the settings as they stand, and a ping of everything they name."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -91,16 +91,16 @@ async def _pings(settings: "Settings") -> AsyncIterator[Ping]:
     if warning:
         yield Ping(what="failpoint", said=warning, exit_code=UNUSABLE)
     tried = [
-        ("assistants", _assistants),
-        ("database", _database),
-        ("engine", _engine),
-        ("backend", _backend),
+        ("assistants", _assistants(settings)),
+        ("database", _database(settings)),
+        *_engines(settings),
+        ("backend", _backend(settings)),
     ]
     if settings.service_url:
-        tried.append(("service", _service))
+        tried.append(("service", _service(settings)))
     scrub = Scrubber(settings.secrets)
     for what, trying in tried:
-        found = await _ping(what, trying(settings))
+        found = await _ping(what, trying)
         yield Ping(what=what, said=scrub(found.said), exit_code=found.exit_code)
 
 
@@ -131,6 +131,14 @@ async def _database(settings: "Settings") -> str:
         doubts = await databases.threads.doubts()
     said = f"{database_address(settings)} answers; its time is {now:%Y-%m-%d %H:%M:%SZ}."
     return " ".join((said, *(f"Warning: {doubt}" for doubt in doubts)))
+
+
+def _engines(settings: "Settings") -> Iterator[tuple[str, Coroutine[Any, Any, str]]]:
+    if not settings.engines:
+        yield "engine", _engine(settings)
+        return
+    for each in settings.by_engine:
+        yield f"engine {each.engine_id}", _engine(each)
 
 
 async def _engine(settings: "Settings") -> str:

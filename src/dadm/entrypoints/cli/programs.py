@@ -11,7 +11,7 @@ from contextlib import (
     closing,
     suppress,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dadm import bootstrap
@@ -87,46 +87,61 @@ async def run_everything(settings: Settings) -> None:
     with closing(_listener(settings)) as listener:
         async with (
             open_ground(settings) as ground,
-            _open_engine(ground) as engine,
+            _open_engines(ground) as worked,
             _open_side(ground) as side,
         ):
             _announce(
                 ground, "engine", "orchestrator", "OpenAI Service", listener=listener, side=side
             )
             async with asyncio.TaskGroup() as group:
-                work_engine(group, ground, engine, side.manager)
+                _work_all(group, worked, side.manager)
                 group.create_task(side.upkeep.run(ground.stop))
-                engines = (DEFAULT_ENGINE, settings.engine_id)
+                engines = (DEFAULT_ENGINE, *(each.engine_id for each in settings.by_engine))
                 group.create_task(_serve(ground, side, listener, engines=engines))
 
 
 async def work_alone(settings: Settings) -> None:
-    """Work the engine's tasks; they are answered in process, or by another DADM's service."""
+    """Work the engines' tasks; they are answered in process, or by another DADM's service."""
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(open_ground(settings))
-        engine = await stack.enter_async_context(_open_engine(ground))
+        worked = await stack.enter_async_context(_open_engines(ground))
         if settings.service_url:
             remote = await stack.enter_async_context(bootstrap.remote_service(settings))
             _announce(ground, "engine", "orchestrator")
             async with asyncio.TaskGroup() as group:
-                work_engine(group, ground, engine, remote)
+                _work_all(group, worked, remote)
             return
         side = await stack.enter_async_context(_open_side(ground))
         _announce(ground, "engine", "orchestrator", side=side)
         async with asyncio.TaskGroup() as group:
-            work_engine(group, ground, engine, side.manager)
+            _work_all(group, worked, side.manager)
             group.create_task(side.upkeep.run(ground.stop))
             await ground.stop.wait()
             await side.manager.drain(seconds=settings.drain_seconds)
 
 
+def _work_all(
+    group: asyncio.TaskGroup,
+    worked: Sequence[tuple[Ground, EngineSide]],
+    service: AssistantService,
+) -> None:
+    """Work every engine, each by itself: one that is away leaves the others as they are."""
+    for ground, side in worked:
+        work_engine(group, ground, side, service, peers=len(worked))
+
+
 def work_engine(
-    group: asyncio.TaskGroup, ground: Ground, side: EngineSide, service: AssistantService
+    group: asyncio.TaskGroup,
+    ground: Ground,
+    side: EngineSide,
+    service: AssistantService,
+    *,
+    peers: int = 1,
 ) -> None:
     """Run the engine's timers, the orchestrator and the cleanup, until the program stops."""
     settings, stop, observer = ground.settings, ground.stop, ground.observer
     engine = side.engine
-    orchestrator = bootstrap.orchestrator(settings, engine, service, observer)
+    orchestrator = bootstrap.orchestrator(settings, engine, service, observer, peers=peers)
     threads = ground.databases.threads
     idle = bootstrap.idle_threads(settings, side, threads, observer)
     if side.run_due is not None:
@@ -151,8 +166,18 @@ async def run_timers(run_due: Callable[[], Awaitable[int]], stop: asyncio.Event)
                 await stop.wait()
 
 
-def _open_engine(ground: Ground) -> AbstractAsyncContextManager[EngineSide]:
-    return bootstrap.open_engine(ground.settings, ground.databases.processes)
+@asynccontextmanager
+async def _open_engines(ground: Ground) -> AsyncIterator[Sequence[tuple[Ground, EngineSide]]]:
+    """Open every engine, each with a ground whose settings are its own."""
+    processes = ground.databases.processes
+    async with AsyncExitStack() as stack:
+        yield [
+            (
+                replace(ground, settings=each),
+                await stack.enter_async_context(bootstrap.open_engine(each, processes)),
+            )
+            for each in ground.settings.by_engine
+        ]
 
 
 def _open_side(ground: Ground) -> AbstractAsyncContextManager[AssistantSide]:

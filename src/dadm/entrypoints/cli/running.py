@@ -40,6 +40,13 @@ class Opened:
         """
         if self.elsewhere is not None:
             return self.elsewhere
+        if self.settings.engines:
+            msg = (
+                f"Several engines are worked ({', '.join(self.settings.engines)}), none of them "
+                "embedded: deploy, start and look where each of them is, or name one of them by "
+                "DADM_ENGINE_URL and unset DADM_ENGINES__… for this command."
+            )
+            raise SettingsError(msg)
         if self.settings.engine_url:
             msg = (
                 f"Processes live in the engine at {self.settings.engine_url}: deploy, start and "
@@ -140,6 +147,10 @@ def _without_secrets(error: DadmError, settings: "Settings") -> DadmError:
 async def _opened(work: Callable[[Opened], Awaitable[T]], settings: "Settings") -> T:
     from dadm.bootstrap import camunda8_engine, embedded_engine, open_databases
 
+    # Among several, the embedded engine is the one that has no other tools.
+    embedded = [each for each in settings.by_engine if each.engine_kind == "embedded"]
+    if settings.engines and embedded:
+        settings = embedded[0]
     async with AsyncExitStack() as stack:
         databases = await stack.enter_async_context(open_databases(settings))
         elsewhere: ProcessRuntime | None = None
