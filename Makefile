@@ -23,11 +23,12 @@ LOCK        = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-versi
               --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run serve work test test-postgres engines test-engines operaton camunda7 acceptance simulate mutants soak check fmt fmt-check \
+.PHONY: help setup demo run serve work test test-postgres engines test-engines operaton camunda7 camunda8 \
+        demo-operaton demo-camunda7 demo-camunda8 acceptance simulate mutants soak check fmt fmt-check \
         lint imports types docs docs-check bench bench-engines bench-ends lock clean same-python
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev ## virtual environment with everything that development needs
 	@echo "ready: $(VENV), $$($(BIN)/python --version)"
@@ -58,10 +59,17 @@ test-postgres: $(VENV)/.dev ## the tests that need PostgreSQL; without one they 
 engines: $(VENV)/.dev ## fetch the process engines that tests run on (needs Maven and Java 21 or newer)
 	@$(BIN)/python -m tests.engines
 
-operaton: $(VENV)/.dev ## start an Operaton to try things with, at PORT=8080, in memory, for half an hour; camunda7 likewise
+operaton: $(VENV)/.dev ## start an Operaton to try things with, at PORT=8080, in memory, for half an hour; camunda7, camunda8 likewise
 camunda7: $(VENV)/.dev
-operaton camunda7:
+camunda8: $(VENV)/.dev
+operaton camunda7 camunda8:
 	@$(BIN)/python -m tests.engines $@ $(or $(PORT),8080)
+
+demo-operaton: $(VENV)/.dev ## the decision process on an Operaton, with the local model; demo-camunda7, demo-camunda8 likewise
+demo-camunda7: $(VENV)/.dev
+demo-camunda8: $(VENV)/.dev
+demo-operaton demo-camunda7 demo-camunda8:
+	@$(BIN)/python -m tests.engines demo $(@:demo-%=%)
 
 test-engines: $(VENV)/.dev ## the tests on real process engines; where these are missing they are skipped, in CI they fail
 	@$(BIN)/python -m tests.engines || [ -z "$$CI" ]

@@ -1,12 +1,15 @@
-"""`make engines` fetches the engines that tests run on; `make operaton` and `camunda7` start one."""
+"""`make engines` fetches the engines that tests run on; others of its targets start or demonstrate one."""
 
-import os
+import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-from tests.engines.distributions import CAMUNDA_7, DISTRIBUTIONS, OPERATON, Distribution
+from tests.engines.demo import demonstrate
+from tests.engines.distributions import CAMUNDA_8, DISTRIBUTIONS, Distribution
 from tests.engines.java import NothingThere
-from tests.engines.running import command_of
+from tests.engines.running import broker_command, command_of
 
 PORT = 8080
 
@@ -32,17 +35,27 @@ def _fetched(distribution: Distribution) -> bool:
     return distribution.is_fetched
 
 
-def start(distribution: Distribution, port: int) -> None:
-    """Become that engine, until it is told to stop; everything is kept in memory.
+def start(distribution: Distribution, port: int) -> int:
+    """Run that engine until it is told to stop; nothing is kept. Give its exit status.
 
     Raises:
         NothingThere: It cannot be started here.
     """
-    if not _fetched(distribution):
-        return
-    command = command_of(distribution, port=port)
-    print(f"{distribution.title}: http://127.0.0.1:{port}/engine-rest", flush=True)
-    os.execv(command[0], command)  # noqa: S606 - this program is done
+    with tempfile.TemporaryDirectory(prefix="dadm-engine-") as folder:
+        if distribution is CAMUNDA_8:
+            command, path = broker_command(Path(folder), port=port), "v2"
+        else:
+            command, path = command_of(distribution, port=port), "engine-rest"
+        print(f"{distribution.title}: http://127.0.0.1:{port}/{path}", flush=True)
+        with subprocess.Popen(command, cwd=folder) as engine:
+
+            def stop(*_: object) -> None:
+                # It does not hear the terminal: what bounds it in time is a group of its own.
+                engine.terminate()
+
+            for each in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(each, stop)
+            return max(0, engine.wait())
 
 
 def tell(sentence: str) -> int:
@@ -52,18 +65,21 @@ def tell(sentence: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Read the command line: nothing, or the name of an engine and a port."""
-    named = {each.name: each for each in (OPERATON, CAMUNDA_7)}
-    match arguments:
-        case []:
-            return fetch_all()
-        case [name, *port] if name in named and len(port) <= 1:
-            try:
-                start(named[name], int(port[0]) if port else PORT)
-            except NothingThere as missing:
-                tell(str(missing))
-            return 1
-    return tell(f"usage: python -m tests.engines [{'|'.join(named)} [PORT]]")
+    """Read the command line: nothing, the name of an engine and a port, or `demo` and a name."""
+    named = {each.name: each for each in DISTRIBUTIONS}
+    try:
+        match arguments:
+            case []:
+                return fetch_all()
+            case ["demo", name] if name in named:
+                is_well = _fetched(named[name]) and demonstrate(named[name])
+                return 0 if is_well else 1
+            case [name, *port] if name in named and len(port) <= 1:
+                is_there = _fetched(named[name])
+                return start(named[name], int(port[0]) if port else PORT) if is_there else 1
+    except NothingThere as missing:
+        return tell(str(missing))
+    return tell(f"usage: python -m tests.engines [[demo] {'|'.join(named)} [PORT]]")
 
 
 if __name__ == "__main__":

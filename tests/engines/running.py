@@ -54,7 +54,22 @@ def running_broker(folder: Path, records: BrokerRecords | None = None) -> Iterat
     Raises:
         NothingThere: It cannot be started here.
     """
-    port, management, gateway, command, internal = free_ports(5)
+    (port,) = free_ports(1)
+    with running(*broker_command(folder, port=port, records=records), folder=folder) as program:
+        program.heard(r"Started StandaloneBroker", seconds=READY_SECONDS)
+        address = f"http://127.0.0.1:{port}/v2"
+        wait_for_partition(address)
+        wait_for_jobs(address)
+        yield address
+
+
+def broker_command(folder: Path, *, port: int, records: BrokerRecords | None = None) -> list[str]:
+    """Give the command of such a broker at a port of loopback, which keeps its data in `folder`.
+
+    Raises:
+        NothingThere: It cannot be started here.
+    """
+    management, gateway, command, internal = free_ports(4)
     network = "zeebe.broker.network"
     options = {
         "spring.profiles.active": "broker",
@@ -69,17 +84,11 @@ def running_broker(folder: Path, records: BrokerRecords | None = None) -> Iterat
         "zeebe.broker.data.directory": folder / "data",
         **(records.options if records else {}),
     }
-    started = [
+    return [
         *CAMUNDA_8.command(f"{BROKER}/config", f"{BROKER}/lib/*"),
         *(f"-D{name}={value}" for name, value in options.items()),
         "io.camunda.application.StandaloneBroker",
     ]
-    with running(*started, folder=folder) as program:
-        program.heard(r"Started StandaloneBroker", seconds=READY_SECONDS)
-        address = f"http://127.0.0.1:{port}/v2"
-        wait_for_partition(address)
-        wait_for_jobs(address)
-        yield address
 
 
 def wait_for_partition(address: str) -> None:
