@@ -42,6 +42,10 @@ class Broker:
         self._started.append(instance_id)
         return instance_id
 
+    async def set_variables(self, instance_id: str, variables: JsonObject) -> None:
+        path = f"/element-instances/{instance_id}/variables"
+        await self._asked("PUT", path, json={"variables": variables})
+
     async def cancel(self, instance_id: str) -> None:
         await self._asked("POST", f"/process-instances/{instance_id}/cancellation", json={})
 

@@ -13,6 +13,8 @@ from dadm.domain.errors import LeaseLost, TaskGone
 from dadm.domain.json import JsonObject
 from dadm.ports.engine import LeasedTask, TopicSubscription
 from tests.adapters.engines.bpmn import boundary, caught, end, error, flows, job, model, start
+from tests.engines.broker import Broker
+from tests.engines.broker_records import BrokerRecords
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(240)]
 
@@ -24,8 +26,9 @@ NUMBERS = itertools.count(1)
 class Stage:
     """An engine, and tasks of a type that no other test has."""
 
-    def __init__(self, engine: Camunda8Engine) -> None:
+    def __init__(self, engine: Camunda8Engine, engine_address: str) -> None:
         self.engine = engine
+        self.engine_address = engine_address
         self.job_type = f"type{next(NUMBERS)}"
 
     async def offer(
@@ -73,7 +76,7 @@ async def stage(camunda8_url: str) -> AsyncIterator[Stage]:
         httpx2.AsyncClient() as client,
         Camunda8Engine(camunda8_url, SystemClock(), RandomIdentifiers(), client=client) as engine,
     ):
-        yield Stage(engine)
+        yield Stage(engine, camunda8_url)
 
 
 async def test_a_task_carries_what_its_prompt_names_and_no_more(stage: Stage) -> None:
@@ -164,3 +167,24 @@ async def test_a_header_says_whose_thread_a_task_continues(stage: Stage) -> None
     assert task.properties["thread.scope"] == "element"
     # This version tells neither; both scopes leave an incident that says so.
     assert (task.root_process_instance_id, task.business_key) == (None, "")
+
+
+async def test_more_than_fits_a_reply_is_an_incident_where_everything_is_wanted(
+    stage: Stage, camunda8_records: BrokerRecords
+) -> None:
+    broker = Broker(stage.engine_address, camunda8_records)
+    all_of_them = (
+        "<zeebe:taskHeaders><zeebe:header key='variables' value='all'/></zeebe:taskHeaders>"
+    )
+    task = job("T", job_type=stage.job_type, extensions=all_of_them)
+    await broker.deploy(model(start(), task, end(), flows("s > T > e"), key=stage.job_type))
+    instance = await broker.start(stage.job_type)
+    for name in ("first", "second", "third"):
+        # More do not fit one request either.
+        await broker.set_variables(instance, {name: "x" * 1_500_000})
+
+    assert not await stage.fetch()
+
+    (incident,) = await broker.incidents(instance)
+    assert "larger than the configured message size" in incident
+    await broker.close()

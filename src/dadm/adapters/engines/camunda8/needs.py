@@ -1,7 +1,7 @@
 """Which variables a job's task needs, so that no others are asked for.
 
-The broker never hands out a job whose visible variables pass 4 MB, and says nothing, unless the
-request names those that it wants.
+The broker hands out no job with more than 4 MB of variables, but makes it an incident: a request had
+better name those that it wants.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,9 @@ class Needs:
 def needs_of(headers: Mapping[str, str], prompt: str, mapped: tuple[str, ...] | None) -> Needs:
     """Give what a task needs: what its prompt names, what is mapped in, what `variables` lists.
 
-    `variables` may be `all` or `changed` as well: then everything that is visible is asked for.
+    `variables` may be `all` or `changed` as well: then it is what is mapped in, and where nothing
+    is, or no model tells it, everything. Names cannot be sent then, for there is no call that gives
+    those of a job before it is taken.
     """
     named = variables_named(prompt)
     written = headers.get("variables", "")
@@ -45,11 +47,9 @@ def needs_of(headers: Mapping[str, str], prompt: str, mapped: tuple[str, ...] | 
     match selection.selecting:
         case Selecting.LISTED:
             named |= set(selection.names)
-        case Selecting.ALL:
+        case Selecting.ALL | Selecting.CHANGED if written.strip() and mapped is None:
             return Needs(is_all=True)
-        case Selecting.CHANGED if written.strip() and mapped is None:
-            return Needs(is_all=True)
-        case Selecting.CHANGED:
+        case Selecting.ALL | Selecting.CHANGED:
             named |= set(mapped or ())
         case Selecting.NONE:
             pass

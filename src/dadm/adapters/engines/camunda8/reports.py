@@ -63,7 +63,7 @@ class JobReports:
     ) -> None:
         """Take the model's error path; an error that nothing catches becomes an incident.
 
-        The broker would stop the instance for good, in a way that no retry undoes.
+        The broker would make one of it too, but without a word of what to do.
         """
         if not task.caught_errors & {error_code, ""}:
             text = f"The model catches no error {error_code!r} here: {message}"
