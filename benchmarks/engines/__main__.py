@@ -48,9 +48,7 @@ def main(
         log_to(stack, out.with_suffix(".log"))
         workers = [Worker(MINIMAL, minimal), *stores(stack, postgres)]
         for name in chosen:
-            for section in measure_on(name, workers, extent):
-                print(section_table(section), flush=True)
-                sections.append(section)
+            sections += measure_on(name, workers, extent)
     wanted = targets(sections)
     print(target_table(wanted))
     figures = document(machine, asdict(extent), sections)
@@ -93,9 +91,13 @@ def measure_on(name: str, workers: Sequence[Worker], extent: Extent) -> list[Sec
 async def all_of(
     kind: Kind, address: str, workers: Sequence[Worker], extent: Extent
 ) -> list[Section]:
-    """Give every section."""
+    """Give every section, each of which is printed as soon as it is there."""
     measured = measure(kind.title, kind.site_at(address), workers, extent)
-    return [section async for section in measured]
+    sections = []
+    async for section in measured:
+        print(section_table(section), flush=True)
+        sections.append(section)
+    return sections
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ class Meter:
             course.accepted_at = time.perf_counter()
             self.instance(instance_id).ready_at.append(course.accepted_at)
             self._accepted(instance_id)
-        if task_id is None:
+        if task_id is None and response.is_success:
             reply = await response.aread()
             at = time.perf_counter()
             for handed in self._dialect.handed_out(path, reply):

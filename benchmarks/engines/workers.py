@@ -24,6 +24,7 @@ from dadm.telemetry import CachedStatistics, Fanout, LogObserver, Metrics
 MINIMAL = "hand-written minimum"
 ANSWER = "Take the chairs: they last ten years, and the budget of 15,000 euros covers them. " * 4
 REPLY_SECONDS = 60.0
+PAUSE_SECONDS = 0.1
 
 Working: TypeAlias = Callable[[Site, Meter, "Pressure"], AbstractAsyncContextManager[None]]
 
@@ -61,8 +62,12 @@ async def minimal(site: Site, meter: Meter, pressure: Pressure) -> AsyncIterator
 
         async def poll(path: str, body: dict[str, Any]) -> None:
             while not stop.is_set():
-                reply = (await client.post(path, json=body)).raise_for_status()
-                for handed in site.handed_out(path, reply.content):
+                reply = await client.post(path, json=body)
+                if reply.is_server_error:
+                    # An engine that is pressed hard says so now and then.
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    continue
+                for handed in site.handed_out(path, reply.raise_for_status().content):
                     group.create_task(complete(handed.task_id))
 
         stop = asyncio.Event()
