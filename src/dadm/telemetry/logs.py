@@ -126,7 +126,8 @@ def _on_one_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDic
     """Keep control characters out, so that no text can pass for a line of the log."""
     del logger, name
     for key, value in event.items():
-        if isinstance(value, str):
+        # Most values are printable, and need no search.
+        if isinstance(value, str) and not value.isprintable():
             event[key] = _CONTROL.sub(lambda found: ascii(found.group())[1:-1], value)
     event["event"] = str(event["event"]).replace("\n", "\\n")
     return event
