@@ -10,7 +10,7 @@ BUDGET_TYPES      ?= 300
 BUDGET_DOCS       ?= 60
 BUDGET_FAST       ?= 900
 BUDGET_ACCEPTANCE ?= 900
-BUDGET_ENGINES    ?= 600
+BUDGET_ENGINES    ?= 900
 
 BIN  := $(VENV)/bin
 DOCS  = $(sort $(wildcard tools/*_map.py tools/*_reference.py tools/*_pictures.py))

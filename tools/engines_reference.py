@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dadm.adapters.engines.camunda8.engine import FEATURES as CAMUNDA_8
 from dadm.adapters.engines.camunda8.engine import SEARCH_FEATURES as SEARCHED
+from dadm.adapters.engines.camunda8.engine import TOKEN_FEATURES as LEASED
 from dadm.adapters.engines.embedded.engine import FEATURES as EMBEDDED
 from dadm.adapters.engines.external_task.engine import FEATURES as EXTERNAL_TASK
 from dadm.ports.engine import Feature
@@ -18,7 +19,8 @@ ENGINES: Mapping[str, frozenset[Feature]] = {
     "embedded": EMBEDDED,
     "Camunda 7, Operaton": EXTERNAL_TASK,
     "Camunda 8": CAMUNDA_8,
-    "Camunda 8.8 with search": CAMUNDA_8 | SEARCHED,
+    "8.8 with search": CAMUNDA_8 | SEARCHED,
+    "8.10 with search": CAMUNDA_8 | SEARCHED | LEASED,
 }
 
 INTRODUCTION = """\
@@ -30,7 +32,8 @@ All engines keep the same promises about tasks: leases, reports, retries, incide
 of instances. One suite of tests holds the embedded engine, Operaton, Camunda 7 and Camunda 8 to these,
 on the real engines. What some can do and others cannot, they declare; the suite asks for it where it
 is declared, and for what then holds instead where it is not. Of Camunda 8 this is said from 8.6 on,
-and held on a real 8.6.0 broker:
+and held on a real 8.6.0 broker; what later versions add is found out by itself, and held on stubs that
+follow their published description:
 
 """
 

@@ -74,7 +74,7 @@ class ExternalTaskUnderTest(EngineUnderTest):
 class Camunda8UnderTest(EngineUnderTest):
     """A real broker of Camunda 8 without tenants, and two clients of it that were entered."""
 
-    patience = timedelta(seconds=4)
+    patience = timedelta(seconds=6)
     """It looks once a second whose timeout has passed, and goes on behind its replies."""
     has_tenants = False
 

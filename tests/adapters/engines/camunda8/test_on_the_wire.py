@@ -18,7 +18,7 @@ from dadm.domain.errors import (
     LeaseLost,
     TaskGone,
 )
-from dadm.ports.engine import InstanceState, LeasedTask, TopicSubscription
+from dadm.ports.engine import Feature, InstanceState, LeasedTask, TopicSubscription
 from tests.adapters.engines.external_task.wire import StandingClock
 from tests.builders import make_leased_task
 from tests.clocks import Numbers
@@ -129,6 +129,21 @@ async def test_a_lease_token_is_brought_with_every_report() -> None:
         await engine.complete(task, variables={})
 
     assert [body["jobLeaseToken"] for _, body in gateway.sent] == ["L1"] * 3
+
+
+@pytest.mark.parametrize("token", ["L1", None])
+async def test_a_lease_is_fenced_where_jobs_come_with_tokens(token: str | None) -> None:
+    wanted = TopicSubscription(topic="alpha", lease_duration=timedelta(hours=1))
+    gateway = Gateway(jobs_once(row(jobLeaseToken=token)))
+    async with (
+        httpx2.AsyncClient(transport=httpx2.MockTransport(gateway)) as client,
+        Camunda8Engine(
+            "http://gateway.test/v2", StandingClock(), Numbers(), client=client
+        ) as engine,
+    ):
+        await engine.fetch_and_lease([wanted], max_tasks=1, request_timeout=timedelta(0))
+
+        assert (Feature.FENCED_LEASE in engine.features) == (token is not None)
 
 
 async def test_a_gateway_that_does_not_know_the_lease_field_is_asked_without_it() -> None:

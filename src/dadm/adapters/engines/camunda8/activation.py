@@ -54,6 +54,9 @@ class JobActivation:
     So one that is open when a fetch returns is left open; what it brings belongs to the next
     fetch. Which variables a type's tasks need is learnt from its first job, activated alone and
     without variables, and given back when it turns out to need some.
+
+    Attributes:
+        gets_tokens: Whether the latest job came with a lease token, by which the gateway judges.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class JobActivation:
         self._turn = 0
         self._lease_count = 0
         self._has_lease_tokens = True
+        self.gets_tokens = False
         self._told: set[str] = set()
         self._missing_since: dict[str, datetime] = {}
 
@@ -248,6 +252,7 @@ class JobActivation:
 
     def _lease(self, job: ActivatedJob) -> str:
         self._lease_count += 1
+        self.gets_tokens = bool(job.lease_token)
         return TOKEN + job.lease_token if job.lease_token else f"{self._worker}-{self._lease_count}"
 
     async def _definition(self, job: ActivatedJob) -> DefinitionModel | None:

@@ -29,6 +29,8 @@ from dadm.ports.engine import (
 FEATURES = frozenset({Feature.UNLOCK, Feature.RETRIES_IN_MODEL, Feature.OUTBOX})
 SEARCH_FEATURES = frozenset({Feature.MODELS_TOLD, Feature.INSTANCE_STATES})
 """What there is besides from 8.8 on, with secondary storage."""
+TOKEN_FEATURES = frozenset({Feature.FENCED_LEASE})
+"""What there is besides from 8.10 on, where jobs come with lease tokens."""
 
 
 class Camunda8Engine(JobReports):
@@ -111,7 +113,8 @@ class Camunda8Engine(JobReports):
     @property
     def features(self) -> frozenset[Feature]:
         """What every version from 8.6 on can do, and what was found that this one can."""
-        return FEATURES | (SEARCH_FEATURES if self.searched_ends.is_offered else frozenset())
+        found = SEARCH_FEATURES if self.searched_ends.is_offered else frozenset()
+        return FEATURES | found | (TOKEN_FEATURES if self._activation.gets_tokens else frozenset())
 
     async def ping(self) -> str:
         """Say what answers at the address.
