@@ -14,7 +14,11 @@ from tests.engines.rest_engine import RestEngine
 from tests.engines.running import running_broker, running_engine
 
 EXAMPLES = Path(dadm.__file__).parent / "examples"
-FACTS = {"decision": "chairs", "decision_owner": "Alice Moreno", "budget": "15,000 euros"}
+FACTS = {
+    "decision": "new office chairs",
+    "decision_owner": "Tom Becker",
+    "budget": "15,000 euros",
+}
 TASKS = ("FrameDecision", "IdentifyAlternatives", "EvaluateAlternatives", "Recommend")
 SECONDS = 240.0
 """How long a task may take; a slow machine needs some tens of seconds for its model."""
