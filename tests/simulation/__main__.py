@@ -14,18 +14,20 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2000, help="how many to run")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes")
+    parser.add_argument("--clears", action="store_true", help="clear ended instances as well")
     given = parser.parse_args()
     if given.seed is not None:
-        return replay(given.seed)
-    failures = run_campaign(range(given.first, given.first + given.seeds), jobs=given.jobs)
+        return replay(given.seed, clears=given.clears)
+    seeds = range(given.first, given.first + given.seeds)
+    failures = run_campaign(seeds, jobs=given.jobs, clears=given.clears)
     if failures:
         print("failed: " + " ".join(str(failure.seed) for failure in failures[:50]))
     return 1 if failures else 0
 
 
-def replay(seed: int) -> int:
+def replay(seed: int, *, clears: bool = False) -> int:
     """Print a run: its weather, what happened, and what did not hold."""
-    run = simulate(seed)
+    run = simulate(seed, clears=clears)
     print(*run.weather.lines(), sep="\n")
     print(*run.record.lines(), sep="\n")
     print(f"{run.seconds:.0f} s, {run.model_calls} model calls, {run.callbacks} callbacks")

@@ -76,8 +76,10 @@ class Director:
         await self._stop_replicas()
 
     def _is_busy(self) -> bool:
+        left_to_clear = self._shared.left_to_clear
         return bool(
             self._processes.unfinished()
+            or (left_to_clear and left_to_clear())
             or self._person.is_busy
             or self._shared.network.late_count
             or self.backend.running

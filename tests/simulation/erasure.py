@@ -35,14 +35,14 @@ def _left_here(seen: Seen, thread: ThreadSeen) -> Iterator[str]:
         yield f"thread {thread.thread.ref} still has turns"
     for generation in thread.generations:
         is_left = generation.state is not GenerationState.ERASED
-        if is_left and not _is_empty(seen, generation.conversation_id):
+        if is_left and not holds_nothing(seen, generation.conversation_id):
             yield f"{generation.conversation_id} is {generation.state.value}"
 
 
 def _left_at_backend(seen: Seen, thread: ThreadSeen) -> Iterator[str]:
     known = {generation.conversation_id for generation in thread.generations}
     out_of_reach = thread.receipt.unreachable if thread.receipt else ()
-    yield from (f"{name} is still there" for name in known if not _is_empty(seen, name))
+    yield from (f"{name} is still there" for name in known if not holds_nothing(seen, name))
     if not seen.weather.keeps_conversations:
         return
     left = [
@@ -60,11 +60,11 @@ def _left_unknown(seen: Seen, thread: ThreadSeen) -> Iterator[str]:
     recorded = {each.conversation_id for other in seen.threads for each in other.generations}
     for name in seen.conversations:
         is_its_own = seen.ledger.opened[name] == thread.marker_key and name not in recorded
-        if is_its_own and not _is_empty(seen, name):
+        if is_its_own and not holds_nothing(seen, name):
             yield f"{name}, which nobody knows, holds messages"
 
 
-def _is_empty(seen: Seen, conversation_id: str) -> bool:
+def holds_nothing(seen: Seen, conversation_id: str) -> bool:
     """Whether a conversation is gone, or holds nothing of ours."""
     conversation = seen.conversations.get(conversation_id)
     return conversation is None or all(is_foreign(each) for each in conversation.messages())

@@ -75,6 +75,8 @@ class Shared:
     engine: SimulatedEngine
     backend: SimulatedBackend
     after_store_call: Callable[[str, str, Any], None]
+    left_to_clear: Callable[[], int] | None = None
+    """How many closed threads are not cleared yet; None where replicas clear none."""
 
     @property
     def loop(self) -> SimulatedLoop:

@@ -3,11 +3,16 @@
 import asyncio
 from datetime import timedelta
 
+from dadm.application.closed_cleanup import ClosedCleanup, EndedPolicy
+from dadm.application.closed_threads import ClosedThreads
+from dadm.application.job_holding import JobHolding
 from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.outcomes import RetryPolicy
+from dadm.application.rests import Rests
 from dadm.application.retired_cleanup import RetiredCleanup
 from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
 from dadm.application.thread_cleanup import ThreadCleanup
+from dadm.ports.jobs import JobKey
 from tests.simulation.lines import engine_line
 from tests.simulation.program import Program, Shared
 from tests.simulation.weather import Weather
@@ -15,6 +20,9 @@ from tests.simulation.weather import Weather
 DRAIN_SECONDS = 10.0
 GRACE_SECONDS = 30.0
 """How long after an instance's end its threads are closed for good."""
+
+CLEARED_SECONDS = 20.0
+"""How long after that a thread may be cleared, in runs in which threads are."""
 
 
 class Replica(Program):
@@ -67,9 +75,27 @@ class Replica(Program):
         )
         async with self.manager, asyncio.TaskGroup() as group:
             group.create_task(cleanup.run(self.stop))
-            group.create_task(RetiredCleanup(self.world).run(self.stop))
+            if self.shared.left_to_clear is None:
+                group.create_task(RetiredCleanup(self.world).run(self.stop))
+            else:
+                self._clear(group)
             await orchestrator.run(self.stop, drain_seconds=DRAIN_SECONDS)
             await self.manager.drain(seconds=DRAIN_SECONDS)
+
+    def _clear(self, group: asyncio.TaskGroup) -> None:
+        """Do what is done in the background about closed threads as well."""
+        rests = Rests(self.world)
+        job = JobHolding(self.store, JobKey(name="clear"), self.clock, self.identifiers)
+        cleanup = ClosedCleanup(
+            self.world,
+            job,
+            policy=EndedPolicy.DELETE_REMOTE,
+            after_seconds=CLEARED_SECONDS,
+            rests=rests,
+        )
+        group.create_task(RetiredCleanup(self.world, rests).run(self.stop))
+        group.create_task(ClosedThreads(self.world).run(self.stop))
+        group.create_task(cleanup.run(self.stop))
 
 
 def orchestrator_limits(weather: Weather) -> OrchestratorLimits:

@@ -8,6 +8,10 @@ from random import Random
 
 from dadm.adapters.stores.memory import MemoryStore
 from tests.simulation.backend import SimulatedBackend
+from tests.simulation.clearing import (
+    cleared_threads_leave_their_transcript_alone,
+    left_to_clear,
+)
 from tests.simulation.director import Director
 from tests.simulation.engine import SimulatedEngine
 from tests.simulation.invariants import violations
@@ -41,8 +45,12 @@ class Run:
     model_calls: int
 
 
-def simulate(seed: int) -> Run:
-    """Run the product under the weather of `seed`, and check it."""
+def simulate(seed: int, *, clears: bool = False) -> Run:
+    """Run the product under the weather of `seed`, and check it.
+
+    With `clears` replicas also clear the threads of ended instances. That draws more chances, so
+    that the same seed makes another run.
+    """
     chance = Random(seed)  # noqa: S311 - a failing seed is to fail again
     weather = draw_weather(chance)
     loop = new_loop(longest_seconds=LONGEST_SECONDS)
@@ -62,6 +70,7 @@ def simulate(seed: int) -> Run:
         engine=engine,
         backend=backend,
         after_store_call=witness.after_store_call,
+        left_to_clear=(lambda: left_to_clear(witness.threads())) if clears else None,
     )
     person = Person(shared, witness, processes)
     director = Director(shared, processes, person, store_clock, engine_clock)
@@ -74,21 +83,22 @@ def simulate(seed: int) -> Run:
     found += [f"I7 the product did not expect: {each}" for each in logged]
     found += [f"I7 nobody handled: {each}" for each in loop.unhandled]
     found += [f"I7 {each}" for each in director.ended_badly]
-    found += violations(
-        Seen(
-            weather=weather,
-            record=record,
-            witness=witness,
-            threads=witness.threads(),
-            ledger=backend.ledger,
-            conversations=backend.conversations.by_id,
-            processes=processes,
-            person=person,
-            runs=backend.runs,
-            reports=engine.reports,
-            is_quiet=director.is_quiet,
-        )
+    seen = Seen(
+        weather=weather,
+        record=record,
+        witness=witness,
+        threads=witness.threads(),
+        ledger=backend.ledger,
+        conversations=backend.conversations.by_id,
+        processes=processes,
+        person=person,
+        runs=backend.runs,
+        reports=engine.reports,
+        is_quiet=director.is_quiet,
     )
+    found += violations(seen)
+    if clears:
+        found += cleared_threads_leave_their_transcript_alone(seen)
     return Run(
         seed=seed,
         weather=weather,
