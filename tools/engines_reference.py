@@ -11,7 +11,7 @@ from dadm.adapters.engines.camunda8.engine import SEARCH_FEATURES as SEARCHED
 from dadm.adapters.engines.camunda8.engine import TOKEN_FEATURES as LEASED
 from dadm.adapters.engines.embedded.engine import FEATURES as EMBEDDED
 from dadm.adapters.engines.external_task.engine import FEATURES as EXTERNAL_TASK
-from dadm.ports.engine import Feature
+from dadm.ports.engine_features import Feature
 
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "engines.md"
 
@@ -26,7 +26,7 @@ ENGINES: Mapping[str, frozenset[Feature]] = {
 INTRODUCTION = """\
 # Engines
 
-<!-- Written by `make docs` from src/dadm/ports/engine.py and the engines' declarations. -->
+<!-- Written by `make docs` from src/dadm/ports/engine_features.py and the engines' declarations. -->
 
 All engines keep the same promises about tasks: leases, reports, retries, incidents, errors, the ends
 of instances. One suite of tests holds the embedded engine, Operaton, Camunda 7 and Camunda 8 to these,

@@ -6,7 +6,8 @@ import pytest
 
 from dadm.domain.errors import EngineRejected
 from dadm.domain.json import JsonObject, JsonValue
-from dadm.ports.engine import Feature, InstanceState
+from dadm.ports.engine import InstanceState
+from dadm.ports.engine_features import Feature
 from tests.adapters.engines.bpmn import (
     boundary,
     caught,

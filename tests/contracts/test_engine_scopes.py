@@ -13,7 +13,8 @@ from dadm.domain.errors import InvalidTask, TaskGone
 from dadm.domain.task import ServiceTask
 from dadm.domain.thread_scope import SETTING
 from dadm.ports.assistant_service import TaskAnswer
-from dadm.ports.engine import Feature, LeasedTask
+from dadm.ports.engine import LeasedTask
+from dadm.ports.engine_features import Feature
 from tests.adapters.engines.bpmn import (
     definitions,
     end,

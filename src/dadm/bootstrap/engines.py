@@ -15,7 +15,8 @@ from dadm.application.thread_cleanup import Shift, ThreadCleanup
 from dadm.bootstrap.engine_access import engine_access
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
 from dadm.ports.assistant_service import AssistantService
-from dadm.ports.engine import Feature, ProcessHistory, ProcessModels, ServiceTasks
+from dadm.ports.engine import ProcessHistory, ProcessModels, ServiceTasks
+from dadm.ports.engine_features import Feature
 from dadm.ports.jobs import JobKey
 from dadm.ports.observer import Observer
 from dadm.ports.process_store import ProcessStore

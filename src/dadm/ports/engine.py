@@ -7,49 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from dadm.domain.json import JsonObject, JsonValue
-
-
-class Feature(StrEnum):
-    """What an engine can do beyond the common subset; the contract suite reads it."""
-
-    MULTI_TOPIC = "multi_topic"
-    """One request asks for tasks of many topics."""
-    UNLOCK = "unlock"
-    """A task can be given back, and is offered to others at once."""
-    LOCAL_VARIABLES = "local_variables"
-    """A report can leave variables that only the task's own record shows."""
-    PRIORITY = "priority"
-    """Tasks of a higher priority are handed out first."""
-    FENCED_LEASE = "fenced_lease"
-    """A worker whose lease was taken over cannot report any more."""
-    LEASE_ENDS_WITH_FAILURE = "lease_ends_with_failure"
-    """Who reported a failure cannot report any more; elsewhere the same worker still may."""
-    PROCESS_FILTER = "process_filter"
-    """Tasks are asked for by process; elsewhere those of other processes are given back, and rest."""
-    ALL_VARIABLES = "all_variables"
-    """A task brings all variables that it sees; elsewhere those that it names, maps in or lists."""
-    MODELS_TOLD = "models_told"
-    """Documentation, mappings and caught errors are read in the model; elsewhere, headers say them."""
-    RETRIES_IN_MODEL = "retries_in_model"
-    """A task has the model's retries from the start; elsewhere it has none before a failure."""
-    ANSWERS_REFUSED = "answers_refused"
-    """An answer that the process cannot go on with is refused; elsewhere the instance then stands still."""
-    ERROR_VARIABLES = "error_variables"
-    """A BPMN error's variables become the process's; elsewhere the catching event maps them out."""
-    SUSPENSION = "suspension"
-    """A person can suspend an instance: its tasks are not handed out, and take no reports."""
-    CANCELLED_ENDS = "cancelled_ends"
-    """Instances that were cancelled are told as ended; elsewhere only those that came to their ends."""
-    SHARED_ENDS = "shared_ends"
-    """Every reader is told every end; elsewhere one is, and another only if that one goes away."""
-    OUTBOX = "outbox"
-    """An end of an instance is told until it is forgotten; elsewhere, as long as history has it."""
-    INSTANCE_STATES = "instance_states"
-    """It says of many instances what became of them; elsewhere, threads close by told ends alone."""
-    ROOT_INSTANCE = "root_instance"
-    """It tells the root of a chain of calls; Camunda 8 tells it from 8.9 on."""
-    BUSINESS_KEY = "business_key"
-    """Instances have business keys, and their tasks tell them; in Camunda 8 from 8.10 on."""
+from dadm.ports.engine_features import Feature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

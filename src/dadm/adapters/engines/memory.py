@@ -12,11 +12,11 @@ from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import (
     AssistantTask,
     EndedInstance,
-    Feature,
     InstanceState,
     LeasedTask,
     TopicSubscription,
 )
+from dadm.ports.engine_features import Feature
 
 FEATURES = frozenset(
     {

@@ -18,7 +18,8 @@ from dadm.domain.errors import (
     LeaseLost,
     TaskGone,
 )
-from dadm.ports.engine import Feature, InstanceState, LeasedTask, TopicSubscription
+from dadm.ports.engine import InstanceState, LeasedTask, TopicSubscription
+from dadm.ports.engine_features import Feature
 from tests.adapters.engines.external_task.wire import StandingClock
 from tests.builders import make_leased_task
 from tests.clocks import Numbers

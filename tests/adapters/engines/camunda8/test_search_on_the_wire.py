@@ -10,7 +10,8 @@ import pytest
 
 from dadm.adapters.engines.camunda8 import Camunda8Engine
 from dadm.domain.errors import EngineUnavailable
-from dadm.ports.engine import Feature, InstanceState
+from dadm.ports.engine import InstanceState
+from dadm.ports.engine_features import Feature
 from tests.adapters.engines.camunda8.search_stub import SearchStub
 from tests.adapters.engines.external_task.wire import StandingClock
 from tests.clocks import Numbers

@@ -20,11 +20,11 @@ from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.engine import (
     AssistantTask,
     EndedInstance,
-    Feature,
     InstanceState,
     LeasedTask,
     TopicSubscription,
 )
+from dadm.ports.engine_features import Feature
 
 FEATURES = frozenset({Feature.UNLOCK, Feature.RETRIES_IN_MODEL, Feature.OUTBOX})
 SEARCH_FEATURES = frozenset({Feature.MODELS_TOLD, Feature.INSTANCE_STATES})

@@ -9,7 +9,7 @@ from dadm.adapters.engines.embedded.runtime import Runtime
 from dadm.adapters.engines.embedded.stepping import Stepping
 from dadm.adapters.engines.embedded.timers import Timers
 from dadm.ports.clock import Clock, Identifiers
-from dadm.ports.engine import Feature
+from dadm.ports.engine_features import Feature
 from dadm.ports.process_store import ProcessStore
 
 FEATURES = frozenset(
