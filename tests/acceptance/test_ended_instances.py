@@ -130,6 +130,8 @@ async def test_an_ended_instance_is_closed_then_cleared_with_a_receipt_and_its_t
     assert (closed["action"], closed["detail"]) == ("closed", "completed")
     assert receipt["action"] == "cleared"
     assert receipt["detail"] == "1 conversations, 8 items, 4 responses, 0 ids refused"
+    verified = stage.dadm("threads", "verify", "--remote")
+    assert verified.code == 0, "nothing is missing: " + verified.out
     late = await asyncio.to_thread(stage.late, running, instance)
     assert late.json()["code"] == "thread_closed"
     first: Any = cleared["turns"][0]
