@@ -273,6 +273,58 @@ async def test_a_backend_that_fails_is_left_alone_for_a_while_and_told_of_once(
     assert [each.is_over for each in replica.told(DeletionTrouble)] == [False, True]
 
 
+async def test_erasing_goes_on_where_a_backend_failed_and_waits_for_who_holds_a_thread(
+    keeping: Stage,
+) -> None:
+    await ended(keeping, "p1", "p2", "p3")
+    await asyncio.sleep(GRACE)
+    keeping.backend.fail("erase", ConversationBusy("A run holds it."))
+    held = ThreadRef(2)
+    await keeping.store.lease_known_thread(held, owner="somebody", lease_seconds=1200)
+    cleanup, replica = await janitor(keeping, ERASE)
+
+    assert await cleanup.clean_due() == 1
+
+    states = [thread.state for thread in await keeping.threads()]
+    assert states == [ThreadState.ERASING, ThreadState.CLOSED, ThreadState.ERASED]
+    assert not replica.told(DeletionTrouble)
+    await asyncio.sleep(3600)
+    assert await cleanup.clean_due() == 2
+    assert keeping.backend.conversation_ids == ()
+
+
+async def test_a_thread_that_a_person_erases_meanwhile_is_left_to_that(keeping: Stage) -> None:
+    asking = await ended(keeping)
+    await asyncio.sleep(GRACE)
+    cleanup, replica = await janitor(keeping)
+    arrived, let_go = replica.store.hold_next("lease_known_thread")
+    cleaning = keeping.begin(cleanup.clean_due())
+    await arrived.wait()
+
+    await ThreadCare(asking.world).erasing.erase(REF)
+    let_go.set()
+
+    assert await cleaning == 0
+    assert (await keeping.thread()).state is ThreadState.ERASED
+
+
+async def test_who_has_lost_the_job_stops_after_the_thread_in_hand(keeping: Stage) -> None:
+    await ended(keeping, "p1", "p2", "p3")
+    await asyncio.sleep(GRACE)
+    cleanup, replica = await janitor(keeping)
+    arrived, let_go = replica.store.hold_next("note_cleared")
+    cleaning = keeping.begin(cleanup.clean_due())
+    await arrived.wait()
+    await asyncio.sleep(LEASE_SECONDS)
+    other = JobHolding(keeping.store, JobKey(name="clear"), LoopClock(), Numbers("other_"))
+    assert await other.is_held()
+
+    let_go.set()
+
+    assert await cleaning <= 1
+    assert len(keeping.backend.conversation_ids) == 2
+
+
 async def test_a_conversation_that_is_busy_keeps_no_other_thread_waiting(keeping: Stage) -> None:
     await ended(keeping, "p1", "p2")
     await asyncio.sleep(GRACE)

@@ -8,12 +8,13 @@ import pytest
 from dadm.adapters.engines.memory import MemoryEngine
 from dadm.application.idle_threads import AT_ONCE, PARKED_AT_ONCE, PAUSE_SECONDS, IdleThreads
 from dadm.application.job_holding import ASK_SECONDS, JobHolding
+from dadm.application.thread_care import ThreadCare
 from dadm.domain.errors import EngineUnavailable, ThreadClosed
 from dadm.domain.thread import GenerationReason, GenerationState, ThreadState
 from dadm.ports.engine import ProcessHistory
 from dadm.ports.jobs import JobKey
 from dadm.ports.observer import ThreadRebuilt, ThreadsClosed
-from dadm.ports.store_values import ThreadFilter
+from dadm.ports.store_values import ThreadFilter, ThreadGranted
 from tests.builders import make_leased_task
 from tests.clocks import LoopClock, Numbers
 from tests.unit.application.stage import Replica, Stage, Wire
@@ -35,6 +36,8 @@ class Rounds:
         *,
         name: str = "r",
         can_tell: bool = True,
+        idle_seconds: float = DAY,
+        parked_seconds: float = MONTHS,
     ) -> None:
         clock, identifiers = LoopClock(), Numbers(f"{name}_")
         self.engine = engine
@@ -46,8 +49,8 @@ class Rounds:
             observer=replica,
             clock=clock,
             identifiers=identifiers,
-            idle_seconds=DAY,
-            parked_seconds=MONTHS,
+            idle_seconds=idle_seconds,
+            parked_seconds=parked_seconds,
             round_seconds=DAY,
         )
 
@@ -261,3 +264,63 @@ async def test_a_thread_that_is_held_is_not_parked(keeping: Stage, engine: Wire)
     assert await rounds.work.make_round() == 0
 
     assert (await keeping.thread()).state is ThreadState.OPEN
+
+
+async def test_a_thread_with_an_open_turn_is_not_parked(keeping: Stage, engine: Wire) -> None:
+    replica = await keeping.replica()
+    hold = keeping.backend.hold_turn()
+    keeping.let_run(replica.ask("t1"))
+    await hold.asked.wait()
+    await replica.crash()
+    await asyncio.sleep(MONTHS)
+    rounds = Rounds(keeping, await keeping.replica(), engine, can_tell=False)
+
+    assert await rounds.work.make_round() == 0
+
+    thread = await keeping.thread()
+    assert thread.state is ThreadState.OPEN
+    taken = await keeping.store.lease_known_thread(thread.ref, owner="next", lease_seconds=1)
+    assert isinstance(taken, ThreadGranted), "it was released"
+
+
+async def test_a_thread_that_is_erased_meanwhile_is_not_parked(
+    keeping: Stage, engine: Wire
+) -> None:
+    replica = await keeping.replica()
+    await replica.ask("t1")
+    await asyncio.sleep(MONTHS)
+    rounds = Rounds(keeping, replica, engine, can_tell=False)
+    arrived, let_go = replica.store.hold_next("lease_known_thread")
+    parking = keeping.begin(rounds.work.make_round())
+    await arrived.wait()
+    other = await keeping.replica()
+
+    await ThreadCare(other.world).erasing.erase((await keeping.thread()).ref)
+    let_go.set()
+
+    assert await parking == 0
+
+
+@pytest.mark.parametrize("can_tell", [True, False])
+async def test_where_nothing_is_to_be_done_nothing_is_asked(
+    keeping: Stage, engine: Wire, *, can_tell: bool
+) -> None:
+    replica = await keeping.replica()
+    rounds = Rounds(keeping, replica, engine, can_tell=can_tell, idle_seconds=0, parked_seconds=0)
+
+    await rounds.work.run(asyncio.Event())
+
+    assert not replica.store.calls
+    assert not engine.calls
+
+
+async def test_ends_are_looked_for_where_parking_is_off(keeping: Stage, engine: Wire) -> None:
+    replica = await keeping.replica()
+    for instance_id in ("gone", "unknown"):
+        await replica.ask(f"of {instance_id}", process_instance_id=instance_id)
+    end_in(engine, "gone")
+    await asyncio.sleep(MONTHS)
+
+    assert await Rounds(keeping, replica, engine, parked_seconds=0).work.make_round() == 1
+
+    assert await states(keeping) == {"gone": ThreadState.CLOSED, "unknown": ThreadState.OPEN}
