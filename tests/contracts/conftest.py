@@ -117,14 +117,14 @@ def embedded_on_sqlite(sqlite_processes: ProcessStore) -> EngineUnderTest:
 @pytest.fixture
 async def operaton(operaton_url: str) -> AsyncIterator[EngineUnderTest]:
     rest = RestEngine(operaton_url)
-    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
+    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers(), has_json=False)
     await rest.close()
 
 
 @pytest.fixture
 async def camunda7(camunda7_url: str) -> AsyncIterator[EngineUnderTest]:
     rest = RestEngine(camunda7_url)
-    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers())
+    yield ExternalTaskUnderTest(rest, SystemClock(), RandomIdentifiers(), has_json=True)
     await rest.close()
 
 

@@ -61,6 +61,8 @@ class EngineUnderTest(ABC):
     """How long something that must come may take where nobody else does anything."""
     has_tenants = True
     """Whether it was set up with tenants."""
+    second_price = "offer.prices[1]"
+    """How an expression of a process reads the second of the prices of an offer."""
 
     @abstractmethod
     async def offer(

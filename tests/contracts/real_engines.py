@@ -21,8 +21,13 @@ BRIEFLY = timedelta(milliseconds=400)
 class ExternalTaskUnderTest(EngineUnderTest):
     """A real engine of the Camunda 7 family, and two clients of it."""
 
-    def __init__(self, rest: RestEngine, clock: Clock, identifiers: Identifiers) -> None:
+    def __init__(
+        self, rest: RestEngine, clock: Clock, identifiers: Identifiers, *, has_json: bool
+    ) -> None:
         self.rest = rest
+        if has_json:
+            # JSON is no Java list, where an engine has a type for it.
+            self.second_price = "offer.prop('prices').elements().get(1).numberValue()"
         self.engine = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
         self.other = ExternalTaskEngine(rest.address, clock, identifiers, client=rest.client)
 

@@ -190,7 +190,7 @@ async def test_the_process_decides_by_what_is_inside_a_structured_answer(
         task("Low"),
         end(),
         flows("s > T > x", "High > e", "Low > e"),
-        flow("x", "High", "${offer.prices[1] > 3}"),
+        flow("x", "High", f"${{{given.second_price} > 3}}"),
         flow("x", "Low"),
     )
     await given.start(document)

@@ -43,7 +43,7 @@ class RestEngine:
         at = f"/process-definition/key/{key}"
         if tenant:
             at += f"/tenant-id/{tenant}"
-        # This engine has no JSON plugin.
+        # As every engine takes it, whether or not it has the JSON plugin.
         self._writing._has_json = False
         body = {"variables": self._writing.write(variables or {}), "businessKey": business_key}
         started = await self.post(f"{at}/start", body)

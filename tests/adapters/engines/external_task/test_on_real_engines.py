@@ -11,13 +11,16 @@ import pytest
 from dadm.adapters.engines.external_task import ExternalTaskEngine
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.domain.errors import EngineUnavailable, TaskGone
+from dadm.domain.json import JsonObject
 from dadm.ports.engine import AssistantTask, LeasedTask, TopicSubscription
 from tests.adapters.engines.bpmn import (
     definitions,
     end,
     extended,
+    flow,
     flows,
     mapping,
+    node,
     process,
     properties,
     start,
@@ -98,6 +101,44 @@ async def test_files_bytes_and_dates_do_not_spoil_a_batch(
         "long": 2**40,
         "map": {"a": ["b", 1.5, None]},
     }
+
+
+@pytest.mark.parametrize(
+    ("rest", "kinds", "amount"),
+    [
+        ("operaton_url", ("Bytes", "Object"), "answer.amount"),
+        # With the JSON plugin (Spin).
+        ("camunda7_url", ("Json", "Json"), "answer.prop('amount').numberValue()"),
+    ],
+    indirect=["rest"],
+)
+async def test_long_and_structured_answers_arrive_whole_and_steer_the_process(
+    rest: RestEngine, engine: ExternalTaskEngine, kinds: tuple[str, str], amount: str
+) -> None:
+    steered = (
+        start(),
+        task("A", topic="T"),
+        node("exclusiveGateway", "G", attributes="default='G_e'"),
+        task("B", topic="T"),
+        end(),
+        flows("s > A > G > e", "B > e"),
+        flow("G", "B", f"${{{amount} > 2}}"),
+    )
+    await rest.deploy(definitions(process(*steered, attributes="camunda:historyTimeToLive='1'")))
+    instance = await rest.start("p")
+    answers: JsonObject = {
+        "long": "ü" * 5000,
+        "answer": {"amount": 3, "of": ["a", None, {"b": 1.5}]},
+    }
+
+    (first,) = await fetch(engine)
+    await engine.complete(first, variables=answers)
+    (second,) = await fetch(engine)
+
+    assert second.element_id == "B"
+    assert second.variables == answers
+    written = await rest.variables(instance)
+    assert (written["long"]["type"], written["answer"]["type"]) == kinds
 
 
 async def test_what_a_poll_locked_that_nobody_heard_of_is_worked_long_before_its_lock_ends(
