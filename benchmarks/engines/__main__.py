@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -28,6 +30,7 @@ def main(
     *,
     quick: Annotated[bool, typer.Option(help="Only see that everything runs.")] = False,
     only: Annotated[str, typer.Option(help=f"One engine: {', '.join(ENGINES)}.")] = "",
+    rounds: Annotated[int, typer.Option(help="So many of each, not as many as usual.")] = 0,
     strict: Annotated[bool, typer.Option(help="Fail when a target is not met.")] = False,
     out: Annotated[Path, typer.Option(help="Where to write the figures.")] = ENGINE_RESULTS,
     postgres: Annotated[
@@ -39,7 +42,11 @@ def main(
     ] = "",
 ) -> None:
     """Measure what working a task costs on real engines, beside a worker that keeps nothing."""
+    # Told to stop, it still ends the engines and databases that it started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     extent = QUICK if quick else Extent()
+    if rounds:
+        extent = replace(extent, rounds_steadily=rounds, rounds_at_once=rounds)
     machine = machine_here()
     chosen = [only] if only else list(ENGINES)
     sections: list[Section] = []
