@@ -1,5 +1,6 @@
 """The engines that are measured on: how each is started and used, and what its replies say."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from tests.engines.running import running_broker, running_engine
 
 LEASE_MILLISECONDS = 30_000
 POLL_SECONDS = 2.0
+COMES_BACK = frozenset({429, 503})
+PAUSE_SECONDS = 0.1
 TASKS_PER_FETCH = 50
 """As dadm's orchestrator asks, so that all workers ask alike."""
 
@@ -69,10 +72,8 @@ class OperatonSite:
 
     async def start(self, client: httpx2.AsyncClient) -> str:
         variables = {name: {"type": "String", "value": value} for name, value in FACTS.items()}
-        reply = await client.post(
-            f"{self.address}/process-definition/key/{KEY}/start", json={"variables": variables}
-        )
-        return str(reply.raise_for_status().json()["id"])
+        at = f"{self.address}/process-definition/key/{KEY}/start"
+        return str((await posted(client, at, {"variables": variables})).json()["id"])
 
     def polls(self, worker: str) -> list[tuple[str, dict[str, Any]]]:
         topics = [{"topicName": topic, "lockDuration": LEASE_MILLISECONDS} for topic in TOPICS]
@@ -125,8 +126,8 @@ class Camunda8Site:
 
     async def start(self, client: httpx2.AsyncClient) -> str:
         body = {"processDefinitionId": KEY, "variables": FACTS}
-        reply = await client.post(f"{self.address}/process-instances", json=body)
-        return str(reply.raise_for_status().json()["processInstanceKey"])
+        reply = await posted(client, f"{self.address}/process-instances", body)
+        return str(reply.json()["processInstanceKey"])
 
     def polls(self, worker: str) -> list[tuple[str, dict[str, Any]]]:
         return [
@@ -166,6 +167,15 @@ class Camunda8Site:
             topics=settings.engine.topics,
             client=client,
         )
+
+
+async def posted(client: httpx2.AsyncClient, address: str, body: object) -> httpx2.Response:
+    """Post until it is taken: an engine that is pressed hard says now and then to come back."""
+    while True:
+        reply = await client.post(address, json=body)
+        if reply.status_code not in COMES_BACK:
+            return reply.raise_for_status()
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
