@@ -1,5 +1,6 @@
 """Ends and states by search, as the published description of 8.8 and later has it."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -157,3 +158,16 @@ async def test_a_server_that_was_away_at_first_is_asked_again() -> None:
             await engine.instance_states(["1"])
         assert await engine.instance_states(["1"]) == {"1": InstanceState.COMPLETED}
         assert Feature.INSTANCE_STATES in engine.features
+
+
+@pytest.mark.parametrize("content", [[], None, "x", {"items": [1]}, {"items": [{}]}], ids=str)
+async def test_a_reply_that_no_gateway_wrote_is_told_as_an_engine_that_is_away(
+    content: Any,
+) -> None:
+    async with engine_over(lambda _: httpx2.Response(200, content=json.dumps(content))) as engine:
+        with pytest.raises(EngineUnavailable):
+            await engine.searched_ends.ended_instances(after=0, limit=10)
+        with pytest.raises(EngineUnavailable):
+            await engine.searched_ends.instance_states(["7"])
+        with pytest.raises(EngineUnavailable):
+            await engine.assistant_tasks()

@@ -377,3 +377,16 @@ async def test_tasks_whose_root_cannot_be_asked_for_now_are_freed_later() -> Non
             await fetch(engine)
 
     assert LOCKED in wire.sent
+
+
+@pytest.mark.parametrize(
+    "reply", [refusal(500, "Its database is away."), httpx2.Response(200, json=None)]
+)
+async def test_a_root_that_the_engine_fails_to_tell_leaves_the_task_for_later(
+    reply: httpx2.Response,
+) -> None:
+    wire = Wire({FETCH: [rooted("root-instance")], XML: [NO_MODEL], ROOT: [reply]})
+
+    async with engine_over(wire) as engine:
+        with pytest.raises(EngineUnavailable):
+            await fetch(engine)

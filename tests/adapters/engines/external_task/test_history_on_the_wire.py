@@ -1,5 +1,6 @@
 """The ends of instances are told once each, also those that become visible late."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -155,3 +156,28 @@ async def test_a_ping_of_something_else_says_what_to_set() -> None:
             await engine.ping()
         with pytest.raises(EngineUnavailable, match="DADM_ENGINE_URL"):
             await engine.ping()
+
+
+NO_ROWS: list[Any] = [None, "x", {}, [1], [{}], [{"id": "a", "endTime": None}]]
+
+
+@pytest.mark.parametrize("content", NO_ROWS, ids=str)
+async def test_a_reply_that_no_engine_wrote_is_told_as_an_engine_that_is_away(content: Any) -> None:
+    wire = Wire({HISTORY: [httpx2.Response(200, content=json.dumps(content))]})
+
+    async with engine_over(wire) as engine:
+        with pytest.raises(EngineUnavailable, match="does an engine answer there"):
+            await engine.ended_instances(after=0, limit=10)
+
+
+@pytest.mark.parametrize("content", [None, "x", {}, [1], [{}]], ids=str)
+async def test_neither_is_a_state_nor_a_model_read_from_one(content: Any) -> None:
+    reply: Reply = httpx2.Response(200, content=json.dumps(content))
+    paths = (HISTORY, "GET /deployment", "GET /process-definition/count", "GET /process-definition")
+    wire = Wire({path: [reply] for path in paths})
+
+    async with engine_over(wire) as engine:
+        with pytest.raises(EngineUnavailable, match="does an engine answer there"):
+            await engine.instance_states(["a"])
+        with pytest.raises(EngineUnavailable, match="does an engine answer there"):
+            await engine.assistant_tasks()

@@ -49,20 +49,24 @@ class Camunda8Connection:
         """Read what is at `path`."""
         return await self._send("GET", path, headers={"Accept": accept})
 
-    async def post(self, path: str, body: object, *, wait_seconds: float = 0.0) -> Any:
+    async def post(self, path: str, body: object, *, wait_seconds: float = 0.0) -> dict[str, Any]:
         """Send `body` as JSON; the gateway may take `wait_seconds` by the request's own wish."""
         return await self._with_json("POST", path, body, wait_seconds)
 
-    async def patch(self, path: str, body: object) -> Any:
+    async def patch(self, path: str, body: object) -> dict[str, Any]:
         """Change what is at `path`."""
         return await self._with_json("PATCH", path, body, 0.0)
 
-    async def upload(self, path: str, documents: dict[str, bytes], data: dict[str, str]) -> Any:
+    async def upload(
+        self, path: str, documents: dict[str, bytes], data: dict[str, str]
+    ) -> dict[str, Any]:
         """Send files, by their names."""
         files = [("resources", (name, content)) for name, content in documents.items()]
         return content_of(await self._send("POST", path, files=files, data=data))
 
-    async def _with_json(self, method: str, path: str, body: object, wait_seconds: float) -> Any:
+    async def _with_json(
+        self, method: str, path: str, body: object, wait_seconds: float
+    ) -> dict[str, Any]:
         timeout = httpx2.Timeout(REPLY_SECONDS + wait_seconds, connect=CONNECT_SECONDS, pool=None)
         response = await self._send(
             method,
@@ -116,17 +120,21 @@ def problem_in(response: httpx2.Response) -> tuple[str, str] | None:
     return str(body["title"]), str(body.get("detail") or "")
 
 
-def content_of(response: httpx2.Response) -> Any:
-    """Read a reply that may be empty.
+def content_of(response: httpx2.Response) -> dict[str, Any]:
+    """Read a reply; one that is empty says nothing.
 
     Raises:
-        EngineUnavailable: It is no JSON, so no gateway wrote it.
+        EngineUnavailable: It is no object in JSON, so no gateway wrote it.
     """
     if not response.content:
-        return None
+        return {}
+    at = response.url.copy_with(query=None)
     try:
-        return json.loads(response.content)
+        content = json.loads(response.content)
     except ValueError as error:
-        at = response.url.copy_with(query=None)
         msg = f"{at} gave no JSON: is it the REST interface of Camunda 8?"
         raise EngineUnavailable(msg) from error
+    if not isinstance(content, dict):
+        msg = f"{at} gave no JSON object: is it the REST interface of Camunda 8?"
+        raise EngineUnavailable(msg)
+    return content

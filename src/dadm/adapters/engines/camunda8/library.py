@@ -1,12 +1,13 @@
 """JobLibrary: which job types are AI tasks', and what the server tells of the models behind them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from dadm.adapters.engines.camunda8.connection import Camunda8Connection, Refused, content_of
 from dadm.adapters.engines.camunda8.models import DefinitionModel, JobModel, read_definition
+from dadm.adapters.engines.replied_rows import read_each
 from dadm.domain.errors import EngineUnavailable, InvalidModel
 from dadm.ports.engine import AssistantTask
 
@@ -113,10 +114,7 @@ class JobLibrary:
                     raise EngineUnavailable(msg) from refused
                 raise EngineUnavailable(refused.detail) from refused
             items = reply.get("items") or []
-            found |= {
-                str(each["processDefinitionKey"]): str(each["processDefinitionId"])
-                for each in items
-            }
+            found |= read_each(items, _named, of="process definitions")
             after = (reply.get("page") or {}).get("endCursor")
             if len(items) < PAGE or not after:
                 return found
@@ -132,12 +130,16 @@ class JobLibrary:
         except Refused as refused:
             msg = f"{refused.detail} DADM_ENGINE_URL must be its REST interface, as in http://host:8080/v2."
             raise EngineUnavailable(msg) from refused
-        return str((about or {}).get("gatewayVersion", "unknown"))
+        return str(about.get("gatewayVersion", "unknown"))
 
     def _tell_once(self, sentence: str) -> None:
         if sentence not in self._told:
             self._told.add(sentence)
             LOGGER.warning("%s", sentence)
+
+
+def _named(row: Mapping[str, Any]) -> tuple[str, str]:
+    return str(row["processDefinitionKey"]), str(row["processDefinitionId"])
 
 
 def _left_alone(task: JobModel, foreign: set[str]) -> str:

@@ -9,12 +9,14 @@ from typing import Any
 from dadm.adapters.engines.camunda8.connection import Camunda8Connection, Refused
 from dadm.adapters.engines.camunda8.jobs import NO_TENANT
 from dadm.adapters.engines.ended_watermark import EndedWatermark, position_of
+from dadm.adapters.engines.replied_rows import read_each
 from dadm.domain.errors import EngineUnavailable
 from dadm.ports.engine import EndedInstance, InstanceState
 
 LOGGER = logging.getLogger(__name__)
 
 PAGE = 500
+WANTED = "process instances"
 SEARCH = "/process-instances/search"
 ENDED: Mapping[str, InstanceState] = {
     "COMPLETED": InstanceState.COMPLETED,
@@ -65,7 +67,7 @@ class SearchedEnds(EndedWatermark):
             some = keys[start : start + PAGE]
             body = {"filter": {"processInstanceKey": {"$in": some}}, "page": {"limit": PAGE}}
             rows, _ = await self._page(body)
-            known |= {str(row["processInstanceKey"]): _state(row) for row in rows}
+            known |= read_each(rows, _known, of=WANTED)
         return known
 
     async def _has_search(self) -> bool:
@@ -96,18 +98,20 @@ class SearchedEnds(EndedWatermark):
                     "page": page,
                 }
             )
-            yield [_ended(row) for row in rows]
+            yield read_each(rows, _ended, of=WANTED)
             if len(rows) < PAGE or not cursor:
                 return
             page = {"after": cursor, "limit": PAGE}
 
-    async def _page(self, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    async def _page(self, body: Mapping[str, Any]) -> tuple[list[Any], str]:
         try:
             reply = await self._connection.post(SEARCH, body)
         except Refused as refused:
             msg = f"The engine does not tell what became of instances: {refused.detail}"
             raise EngineUnavailable(msg) from refused
-        return reply.get("items") or [], (reply.get("page") or {}).get("endCursor") or ""
+        items, page = reply.get("items"), reply.get("page")
+        cursor = page.get("endCursor") if isinstance(page, dict) else None
+        return items if isinstance(items, list) else [], cursor or ""
 
 
 def _ended(row: Mapping[str, Any]) -> EndedInstance:
@@ -120,6 +124,10 @@ def _ended(row: Mapping[str, Any]) -> EndedInstance:
         state=_state(row),
         ended_at=ended_at,
     )
+
+
+def _known(row: Mapping[str, Any]) -> tuple[str, InstanceState]:
+    return str(row["processInstanceKey"]), _state(row)
 
 
 def _state(row: Mapping[str, Any]) -> InstanceState:

@@ -7,11 +7,13 @@ from typing import Any
 from dadm.adapters.engines.ended_watermark import EndedWatermark, position_of
 from dadm.adapters.engines.external_task.connection import EngineConnection
 from dadm.adapters.engines.external_task.refusals import Refused
+from dadm.adapters.engines.replied_rows import read_each
 from dadm.domain.errors import EngineUnavailable
 from dadm.domain.json import JsonObject
 from dadm.ports.engine import EndedInstance, InstanceState
 
 PAGE = 500
+WANTED = "process instances"
 
 
 class EngineHistory(EndedWatermark):
@@ -35,26 +37,26 @@ class EngineHistory(EndedWatermark):
         known: dict[str, InstanceState] = {}
         for start in range(0, len(ids), PAGE):
             some = ids[start : start + PAGE]
-            known |= {row["id"]: _state(row) for row in await self._named("/history", some)}
+            known |= read_each(await self._named("/history", some), _known, of=WANTED)
             if others := [each for each in some if each not in known]:
                 running = await self._named("", others)
-                known |= {row["id"]: InstanceState.ACTIVE for row in running}
+                known |= read_each(running, _running, of=WANTED)
         return known
 
-    async def _named(self, among: str, ids: list[str]) -> list[dict[str, Any]]:
+    async def _named(self, among: str, ids: list[str]) -> Any:
         path = f"{among}/process-instance?firstResult=0&maxResults={PAGE}"
         return await self._post(path, {"processInstanceIds": [*ids]})
 
     async def _ended_since(self, since: datetime) -> AsyncGenerator[Sequence[EndedInstance], None]:
         first = 0
         while True:
-            page = await self._page(since, first)
-            yield [_ended(row) for row in page]
+            page = read_each(await self._page(since, first), _ended, of=WANTED)
+            yield page
             if len(page) < PAGE:
                 return
             first += PAGE
 
-    async def _page(self, since: datetime, first: int) -> list[dict[str, Any]]:
+    async def _page(self, since: datetime, first: int) -> Any:
         body: JsonObject = {
             "finished": True,
             # Inclusive, and in this form alone.
@@ -68,13 +70,12 @@ class EngineHistory(EndedWatermark):
             f"/history/process-instance?firstResult={first}&maxResults={PAGE}", body
         )
 
-    async def _post(self, path: str, body: JsonObject) -> list[dict[str, Any]]:
+    async def _post(self, path: str, body: JsonObject) -> Any:
         try:
-            rows: list[dict[str, Any]] = await self._connection.post(path, body)
+            return await self._connection.post(path, body)
         except Refused as refused:
             msg = f"The engine does not tell which instances ended: {refused.refusal.message}"
             raise EngineUnavailable(msg) from refused
-        return rows
 
 
 def _ended(row: dict[str, Any]) -> EndedInstance:
@@ -86,6 +87,14 @@ def _ended(row: dict[str, Any]) -> EndedInstance:
         state=_state(row),
         ended_at=ended_at,
     )
+
+
+def _known(row: dict[str, Any]) -> tuple[str, InstanceState]:
+    return row["id"], _state(row)
+
+
+def _running(row: dict[str, Any]) -> tuple[str, InstanceState]:
+    return row["id"], InstanceState.ACTIVE
 
 
 def _state(row: dict[str, Any]) -> InstanceState:

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
 
 from dadm.adapters.engines.external_task.connection import EngineConnection
 from dadm.adapters.engines.external_task.models import DefinitionModel, TaskModel, read_definition
 from dadm.adapters.engines.external_task.refusals import Refused
+from dadm.adapters.engines.replied_rows import read_each
 from dadm.domain.errors import EngineUnavailable, InvalidModel
 from dadm.ports.engine import AssistantTask
 
@@ -81,7 +83,7 @@ class ModelLibrary:
             "/deployment", sortBy="deploymentTime", sortOrder="desc", maxResults=1
         )
         counted = await self._ask("/process-definition/count")
-        state = (counted, [each.get("id") for each in newest])
+        state = (counted, read_each(newest, itemgetter("id"), of="deployments"))
         if state == self._state:
             return
         keys: dict[str, str] = {}
@@ -93,7 +95,7 @@ class ModelLibrary:
                 firstResult=len(keys),
                 maxResults=PAGE,
             )
-            keys |= {each["id"]: each["key"] for each in page}
+            keys |= read_each(page, itemgetter("id", "key"), of="process definitions")
             if len(page) < PAGE:
                 break
         await self._read_missing(keys)
