@@ -13,7 +13,7 @@ import httpx2
 
 from benchmarks.engines.meter import Meter
 from benchmarks.engines.models import TOPICS
-from benchmarks.engines.sites import Site
+from benchmarks.engines.sites import PAUSE_SECONDS, Site, posted
 from benchmarks.places import NewPlace
 from dadm import bootstrap
 from dadm.adapters.engines.access import new_client
@@ -24,7 +24,6 @@ from dadm.telemetry import CachedStatistics, Fanout, LogObserver, Metrics
 MINIMAL = "hand-written minimum"
 ANSWER = "Take the chairs: they last ten years, and the budget of 15,000 euros covers them. " * 4
 REPLY_SECONDS = 60.0
-PAUSE_SECONDS = 0.1
 
 Working: TypeAlias = Callable[[Site, Meter, "Pressure"], AbstractAsyncContextManager[None]]
 
@@ -58,7 +57,7 @@ async def minimal(site: Site, meter: Meter, pressure: Pressure) -> AsyncIterator
         async def complete(task_id: str) -> None:
             await asyncio.sleep(pressure.answer_seconds)
             path, body = site.completion(task_id, "minimal", ANSWER)
-            (await client.post(path, json=body)).raise_for_status()
+            await posted(client, path, body)
 
         async def poll(path: str, body: dict[str, Any]) -> None:
             while not stop.is_set():
