@@ -41,7 +41,7 @@ CLOSING = """\
 
 How to use them: [embedded](../howto/run_embedded.md),
 [Camunda 7 and Operaton](../howto/camunda7_operaton.md), [Camunda 8](../howto/camunda8.md),
-[several engines](../howto/several_engines.md).
+[several engines](../howto/several_engines.md). What a task costs on them: [speed](speed.md).
 """
 
 
