@@ -20,7 +20,7 @@ from dadm.domain.errors import (
     ThreadErased,
     UnknownThread,
 )
-from dadm.domain.thread import Generation, ThreadRef, ThreadState
+from dadm.domain.thread import Generation, GenerationState, ThreadRef, ThreadState
 from dadm.ports.backend import ErasureReport
 from dadm.ports.observer import ConversationDeleted, ThreadCleared
 from dadm.ports.store_values import ThreadFilter
@@ -58,10 +58,10 @@ class ClosedCleanup:
 
     One replica of those that talk to the same backend does this at a time; should two do it, the
     threads' leases keep them apart. What is done is noted thread by thread, so that whoever comes
-    next goes on where the work was; erasing also goes on where a person began it. A backend that fails is left alone for a while, which is told
-    when it begins and when it is over; so is a thread that is held, has an open turn, or could not
-    be deleted, and others come first. A thread is touched only where every conversation that is
-    left of it can be reached.
+    next goes on where the work was; erasing also goes on where a person began it. A backend that
+    fails is left alone for a while with all threads at it, which is told when it begins and when
+    it is over; so is a thread that is held, has an open turn, or could not be deleted, and others
+    come first. A thread is touched only where every conversation that is left of it can be reached.
     """
 
     def __init__(
@@ -126,9 +126,24 @@ class ClosedCleanup:
         for thread in await self._due():
             if not await self._job.is_held():
                 break
+            if await self._meets_a_rest(thread):
+                self._rests.begin(thread)
+                continue
             done += await self._is_done(thread)
             await self._world.clock.sleep(PAUSE_SECONDS)
         return done
+
+    async def _meets_a_rest(self, thread: ThreadRef) -> bool:
+        """Whether a backend of the thread has failed since those that are due were read.
+
+        Trying each of them there would take as long as the backend is silent, and each failure
+        would have it left alone for twice as long.
+        """
+        generations = await self._world.store.generations(thread)
+        return any(
+            each.state is not GenerationState.ERASED and self._rests.includes(each.identity)
+            for each in generations
+        )
 
     async def _due(self) -> Sequence[ThreadRef]:
         if not await self._job.is_held():

@@ -273,6 +273,24 @@ async def test_a_backend_that_fails_is_left_alone_for_a_while_and_told_of_once(
     assert [each.is_over for each in replica.told(DeletionTrouble)] == [False, True]
 
 
+@pytest.mark.parametrize("policy", [DELETE, ERASE])
+async def test_a_backend_that_fails_is_not_tried_with_every_thread_that_is_due(
+    keeping: Stage, policy: EndedPolicy
+) -> None:
+    instance_ids = [f"p{number}" for number in range(6)]
+    await ended(keeping, *instance_ids)
+    await asyncio.sleep(GRACE)
+    keeping.backend.fail("erase", BackendUnavailable("HTTP 503"))
+    cleanup, replica = await janitor(keeping, policy)
+
+    assert await cleanup.clean_due() == 0
+
+    assert keeping.called("erase") == 1
+    await asyncio.sleep(480)
+    assert await cleanup.clean_due() == len(instance_ids)
+    assert [each.is_over for each in replica.told(DeletionTrouble)] == [False, True]
+
+
 async def test_erasing_goes_on_where_a_backend_failed_and_waits_for_who_holds_a_thread(
     keeping: Stage,
 ) -> None:
