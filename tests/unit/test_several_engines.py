@@ -5,6 +5,7 @@ import pytest
 from dadm.adapters.engines.embedded import EmbeddedEngine
 from dadm.adapters.stores.memory import MemoryProcessStore
 from dadm.bootstrap import CLOCK, open_engine
+from dadm.bootstrap.engine_access import engine_access
 from dadm.domain.errors import SettingsError
 from dadm.settings import effective_settings, known_settings, load_settings, unknown_variables
 
@@ -112,6 +113,16 @@ def test_engines_that_cannot_be_told_apart_or_are_set_in_two_ways_are_refused(
     environment.setenv(variable, value)
 
     assert named in refusal()
+
+
+def test_half_a_way_in_is_told_of_the_engine_that_it_leads_to(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("DADM_ENGINES__SALES__USER", "kermit")
+    (sales,) = [each for each in load_settings().by_engine if each.engine_id == "sales"]
+
+    with pytest.raises(SettingsError, match="way into the engine sales .*DADM_ENGINES__…__USER"):
+        engine_access(sales)
 
 
 def test_a_refusal_shows_no_secret(environment: pytest.MonkeyPatch) -> None:

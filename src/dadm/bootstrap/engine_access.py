@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dadm.domain.errors import SettingsError
-from dadm.settings import Settings
+from dadm.settings import NamedEngineSettings, Settings
 
 if TYPE_CHECKING:
     from dadm.adapters.engines.access import Access
@@ -23,7 +23,11 @@ def engine_access(settings: Settings) -> "Access | None":
     begun = [any(by_password), bool(given.token), any((*by_client, given.scope, given.audience))]
     ended = [all(by_password), bool(given.token), all(by_client)]
     if begun != ended or sum(begun) > 1:
-        msg = f"One whole way into the engine is set, and no part of another: {WAYS_IN}."
+        which, ways = "the engine", WAYS_IN
+        if isinstance(given, NamedEngineSettings):
+            which = f"the engine {settings.engine_id}"
+            ways = WAYS_IN.replace("DADM_ENGINE__", "DADM_ENGINES__…__")
+        msg = f"One whole way into {which} is set, and no part of another: {ways}."
         raise SettingsError(msg)
     if given.password:
         return BasicAccess(given.user, given.password.get_secret_value())
