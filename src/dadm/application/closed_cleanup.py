@@ -139,9 +139,12 @@ class ClosedCleanup:
         Trying each of them there would take as long as the backend is silent, and each failure
         would have it left alone for twice as long.
         """
+        resting = self._rests.backends()
+        if not resting:
+            return False
         generations = await self._world.store.generations(thread)
         return any(
-            each.state is not GenerationState.ERASED and self._rests.includes(each.identity)
+            each.state is not GenerationState.ERASED and each.identity in resting
             for each in generations
         )
 

@@ -48,6 +48,14 @@ class Rests:
         rest = self._rests.get(left)
         return rest is not None and self.world.clock.monotonic() < rest.until
 
+    def backends(self) -> frozenset[BackendIdentity]:
+        """Give the backends that are still to be left alone."""
+        return frozenset(
+            left
+            for left in self._rests
+            if isinstance(left, BackendIdentity) and self.includes(left)
+        )
+
     def begin(self, left: Left, error: BackendError | None = None) -> None:
         """Leave it alone, twice as long each time; tell of a backend the first time."""
         is_backend = isinstance(left, BackendIdentity)
