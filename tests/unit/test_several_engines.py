@@ -121,7 +121,7 @@ def test_half_a_way_in_is_told_of_the_engine_that_it_leads_to(
     environment.setenv("DADM_ENGINES__SALES__USER", "kermit")
     (sales,) = [each for each in load_settings().by_engine if each.engine_id == "sales"]
 
-    with pytest.raises(SettingsError, match="way into the engine sales .*DADM_ENGINES__…__USER"):
+    with pytest.raises(SettingsError, match=r"way into the engine sales .*DADM_ENGINES__…__USER"):
         engine_access(sales)
 
 
