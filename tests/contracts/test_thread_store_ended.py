@@ -11,6 +11,7 @@ from dadm.ports.audit import AuditAction
 from dadm.ports.backend import ErasureReport
 from dadm.ports.ended_threads import IdleThread
 from dadm.ports.store_values import Lease, ThreadGranted
+from dadm.settings.groups import HUNDRED_YEARS_SECONDS
 from tests.contracts.stores import (
     ELSEWHERE,
     HERE,
@@ -306,3 +307,15 @@ async def test_only_an_open_thread_without_an_open_turn_is_parked(given: StoreUn
         await given.store.park(usurper)
 
     assert await given.trail(thread.ref) == [(AuditAction.CLOSED, "completed")]
+
+
+async def test_nothing_has_been_idle_or_closed_for_the_longest_time_that_can_be_set(
+    given: StoreUnderTest,
+) -> None:
+    await closed_thread(given)
+    await given.ready(thread_key(scope="p2"))
+    longest, here = HUNDRED_YEARS_SECONDS, [HERE]
+
+    assert await given.store.threads_to_clear(here, closed_seconds=longest) == ()
+    assert await given.store.idle_scopes("embedded", idle_seconds=longest) == ()
+    assert await given.store.threads_to_park("embedded", idle_seconds=longest) == ()

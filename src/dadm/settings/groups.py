@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, TypeAdapter, field_validator
 from pydantic_settings import NoDecode
 
+HUNDRED_YEARS_SECONDS = 3_155_760_000.0
+"""The longest that anything waits: so long ago, every database still has a date for."""
+
 
 def web_address(value: str) -> str:
     """Check that `value` is an address of HTTP, and give it without a slash at the end."""
@@ -197,17 +200,20 @@ class EndedSettings(Group):
     after_seconds: float = Field(
         default=86_400.0,
         ge=0,
+        le=HUNDRED_YEARS_SECONDS,
         description="How long after the end of its process instance that happens to a thread.",
     )
     idle_seconds: float = Field(
         default=86_400.0,
         ge=0,
+        le=HUNDRED_YEARS_SECONDS,
         description="After how long without an answer the engine is asked, once a day, what became of "
         "a thread's process instance; the thread is closed if that has ended. 0 never asks.",
     )
     parked_seconds: float = Field(
         default=7_776_000.0,
         ge=0,
+        le=HUNDRED_YEARS_SECONDS,
         description="After how long without an answer a thread is parked where the engine does not "
         "know its process instance, or cannot say: its conversation is deleted at the backend, "
         "and rebuilt from the transcript when another task comes. 0 parks none.",
