@@ -178,7 +178,12 @@ class ThreadCleanup:
     def _tell_trouble(self, reason: str, *, was: bool, now: bool) -> bool:
         if was != now:
             self._observer.notify(
-                EngineTrouble(engine=self._engine_id, reason=reason, is_over=not now)
+                EngineTrouble(
+                    engine=self._engine_id,
+                    about="ends" if self._shift is None else "history",
+                    reason=reason,
+                    is_over=not now,
+                )
             )
         return now
 

@@ -1,7 +1,7 @@
 """Observer: told what happened, for logs, metrics and traces."""
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from dadm.domain.thread import GenerationReason, Usage
 from dadm.domain.transcript import Message
@@ -178,9 +178,14 @@ class ReportLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineTrouble:
-    """The engine could not be asked for tasks; told once when it begins and once when it ends."""
+    """The engine could not be asked for something; told once when it begins and once when it ends.
+
+    `about` says for what: its tasks; the ends of instances that it tells until they are handled
+    (`ends`), or those that its history has (`history`).
+    """
 
     engine: str
+    about: Literal["tasks", "ends", "history"] = "tasks"
     reason: str
     is_over: bool
 

@@ -228,9 +228,11 @@ def _about_engine(
             text = f"Could not tell the engine about task {event.task_id}: {event.reason}"
             return LogLine(action="report_lost", text=text, level=logging.WARNING)
         case EngineTrouble():
+            asked = "for tasks" if event.about == "tasks" else "which instances ended"
             if event.is_over:
-                return LogLine(action="engine_back", text=f"Engine {event.engine} answers again")
-            text = f"Engine {event.engine} cannot be asked for tasks: {event.reason}"
+                text = f"Engine {event.engine} answers again when it is asked {asked}"
+                return LogLine(action="engine_back", text=text)
+            text = f"Engine {event.engine} cannot be asked {asked}: {event.reason}"
             return LogLine(action="engine_trouble", text=text, level=logging.WARNING)
         case ServiceTrouble(is_over=True):
             text = f"The assistant service takes the tasks of engine {event.engine} again"

@@ -142,8 +142,8 @@ class Metrics:
         )
         self._trouble = Gauge(
             "dadm_engine_trouble",
-            "1 while the engine cannot be asked for tasks.",
-            ("engine",),
+            "1 while the engine cannot be asked for tasks, or which instances ended.",
+            ("engine", "about"),
             registry=self.registry,
         )
         self._service_trouble = Gauge(
@@ -283,7 +283,7 @@ class Metrics:
             case ReportLost():
                 self._lost.labels(event.engine, event.code).inc()
             case EngineTrouble():
-                self._trouble.labels(event.engine).set(0 if event.is_over else 1)
+                self._trouble.labels(event.engine, event.about).set(0 if event.is_over else 1)
             case ServiceTrouble():
                 self._service_trouble.labels(event.engine).set(0 if event.is_over else 1)
             case _:

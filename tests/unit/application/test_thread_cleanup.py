@@ -193,6 +193,7 @@ async def test_trouble_is_told_when_it_begins_and_when_it_ends(
     assert (await work.stage.thread()).state is ThreadState.CLOSED
     told = work.replica.told(EngineTrouble)
     assert [(each.reason, each.is_over) for each in told] == [("Away.", False), ("", True)]
+    assert {each.about for each in told} == {"ends"}
 
 
 class Watch:

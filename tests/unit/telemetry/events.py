@@ -111,6 +111,7 @@ ONE_OF_EACH: tuple[Event, ...] = (
         reason="Too late.",
     ),
     EngineTrouble(engine="embedded", reason="It is gone.", is_over=False),
+    EngineTrouble(engine="embedded", about="history", reason="It is gone.", is_over=False),
     ServiceTrouble(engine="embedded", reason="It restarts.", is_over=False),
     BackendTrouble(backend="scripted", reason="HTTP 503", is_over=False),
     TurnDelayed(

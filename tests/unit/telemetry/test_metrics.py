@@ -89,10 +89,13 @@ def test_tokens_and_times_are_summed() -> None:
 
 def test_trouble_with_an_engine_shows_until_it_is_over() -> None:
     metrics = told(EngineTrouble(engine="embedded", reason="", is_over=False))
-    assert value(metrics, "dadm_engine_trouble", engine="embedded") == 1
+    assert value(metrics, "dadm_engine_trouble", engine="embedded", about="tasks") == 1
+
+    metrics.notify(EngineTrouble(engine="embedded", about="history", reason="", is_over=True))
+    assert value(metrics, "dadm_engine_trouble", engine="embedded", about="tasks") == 1
 
     metrics.notify(EngineTrouble(engine="embedded", reason="", is_over=True))
-    assert value(metrics, "dadm_engine_trouble", engine="embedded") == 0
+    assert value(metrics, "dadm_engine_trouble", engine="embedded", about="tasks") == 0
 
 
 def test_trouble_with_the_service_is_shown_while_it_lasts() -> None:
