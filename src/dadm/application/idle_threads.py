@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 
 from dadm.application.job_holding import ASK_SECONDS, JobHolding
 from dadm.domain.errors import EngineError, StoreError, ThreadConflict, ThreadErased
-from dadm.domain.thread import ThreadRef
+from dadm.domain.thread import Thread, ThreadRef
 from dadm.domain.thread_scope import instance_of
 from dadm.ports.clock import Clock, Identifiers
 from dadm.ports.ended_threads import IdleScope, IdleThread
@@ -186,7 +187,7 @@ class IdleThreads:
         return [thread for thread in threads if instance_of(thread.scope) not in states]
 
     async def _is_parked(self, thread: ThreadRef) -> bool:
-        """Park a thread, unless somebody holds it: it is not idle any more."""
+        """Park a thread, unless somebody holds it or has used it: it is not idle any more."""
         owner = self._identifiers.new_id("owner")
         try:
             taken = await self._store.lease_known_thread(
@@ -196,13 +197,18 @@ class IdleThreads:
             return False
         if not isinstance(taken, ThreadGranted):
             return False
-        try:
-            await self._store.park(taken.lease)
-        except ThreadConflict:
-            await self._store.release(taken.lease)
-            return False
+        is_parked = False
+        if await self._is_idle(taken.thread):
+            with suppress(ThreadConflict):
+                await self._store.park(taken.lease)
+                is_parked = True
         await self._store.release(taken.lease)
-        return True
+        return is_parked
+
+    async def _is_idle(self, thread: Thread) -> bool:
+        """Whether it still is: between the list and the lease a task may have come and gone."""
+        used_at = thread.last_turn_at or thread.created_at
+        return await self._store.now() - used_at >= timedelta(seconds=self._parked_seconds)
 
 
 async def _states(

@@ -1,6 +1,7 @@
 """Threads that nobody has used for long: closed where their instance is gone, or else parked."""
 
 import asyncio
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ from dadm.application.job_holding import ASK_SECONDS, JobHolding
 from dadm.application.thread_care import ThreadCare
 from dadm.domain.errors import EngineUnavailable, ThreadClosed
 from dadm.domain.thread import GenerationReason, GenerationState, ThreadState
-from dadm.ports.engine import ProcessHistory
+from dadm.ports.engine import InstanceState, ProcessHistory
 from dadm.ports.jobs import JobKey
 from dadm.ports.observer import ThreadRebuilt, ThreadsClosed
 from dadm.ports.store_values import ThreadFilter, ThreadGranted
@@ -281,6 +282,33 @@ async def test_a_thread_with_an_open_turn_is_not_parked(keeping: Stage, engine: 
     assert thread.state is ThreadState.OPEN
     taken = await keeping.store.lease_known_thread(thread.ref, owner="next", lease_seconds=1)
     assert isinstance(taken, ThreadGranted), "it was released"
+
+
+async def test_a_thread_that_was_used_while_the_engine_was_asked_is_not_parked(
+    keeping: Stage,
+) -> None:
+    replica = await keeping.replica()
+    await replica.ask("t1")
+
+    class UsedMeanwhile(MemoryEngine):
+        async def instance_states(
+            self, instance_ids: Collection[str]
+        ) -> Mapping[str, InstanceState]:
+            await replica.ask("t2")
+            return await super().instance_states(instance_ids)
+
+    rounds = Rounds(
+        keeping,
+        replica,
+        Wire(UsedMeanwhile(LoopClock(), Numbers(), engine_id="embedded")),
+        idle_seconds=0,
+    )
+    await asyncio.sleep(MONTHS)
+
+    assert await rounds.work.make_round() == 0
+
+    assert (await keeping.thread()).state is ThreadState.OPEN
+    assert await keeping.states() == [GenerationState.LIVE]
 
 
 async def test_a_thread_that_is_erased_meanwhile_is_not_parked(
