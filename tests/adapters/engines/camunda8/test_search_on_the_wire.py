@@ -108,7 +108,8 @@ async def test_states_are_asked_for_500_at_a_time_and_only_of_keys() -> None:
     stub = SearchStub(
         instance(1), instance(2, 1), instance(3, 2, state="TERMINATED"), instance(5000)
     )
-    asked = ["unknown", "²", *(str(number) for number in range(1, 1001)), "5000"]
+    too_long = [str(2**63), "9" * 30, "9" * 5000]
+    asked = ["unknown", "²", *too_long, *(str(number) for number in range(1, 1001)), "5000"]
     async with engine_over(stub) as engine:
         states = await engine.instance_states(asked)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dadm.adapters.engines.camunda8.connection import Camunda8Connection, Refused
 from dadm.adapters.engines.camunda8.jobs import NO_TENANT
+from dadm.adapters.engines.camunda8.values import MOST
 from dadm.adapters.engines.ended_watermark import EndedWatermark, position_of
 from dadm.adapters.engines.replied_rows import read_each
 from dadm.domain.errors import EngineUnavailable
@@ -16,6 +17,8 @@ from dadm.ports.engine import EndedInstance, InstanceState
 LOGGER = logging.getLogger(__name__)
 
 PAGE = 500
+LONG_KEY = 20
+"""Digits that no key has; far more of them are not even read as a number."""
 WANTED = "process instances"
 SEARCH = "/process-instances/search"
 ENDED: Mapping[str, InstanceState] = {
@@ -59,7 +62,7 @@ class SearchedEnds(EndedWatermark):
             EngineUnavailable: The engine does not answer, or will not tell.
         """
         # What is no key is no instance of this engine, and the whole question would be refused.
-        keys = sorted(each for each in instance_ids if each.isascii() and each.isdecimal())
+        keys = sorted(each for each in instance_ids if _is_key(each))
         known: dict[str, InstanceState] = {}
         if not keys or not await self._has_search():
             return known
@@ -124,6 +127,10 @@ def _ended(row: Mapping[str, Any]) -> EndedInstance:
         state=_state(row),
         ended_at=ended_at,
     )
+
+
+def _is_key(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < LONG_KEY and int(text) <= MOST
 
 
 def _known(row: Mapping[str, Any]) -> tuple[str, InstanceState]:
