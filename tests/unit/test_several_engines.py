@@ -39,6 +39,14 @@ def test_each_engine_is_called_by_its_name_and_has_settings_of_its_own(
     assert (sales.engine.lease_seconds, hr.engine.lease_seconds) == (12.0, 30.0)
 
 
+def test_neither_a_single_engine_is_called_as_callers_over_http_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DADM_ENGINE__ID", "http")
+
+    assert refusal() == "DADM_ENGINE__ID is 'http', which stands for callers of the HTTP service."
+
+
 def test_a_single_engine_stays_as_it_was() -> None:
     settings = load_settings(engine_url=SALES)
 

@@ -8,6 +8,8 @@ from dadm.domain.errors import SettingsError
 from dadm.domain.task import DEFAULT_ENGINE
 from dadm.settings.model import ENGINES, PREFIX, Settings
 
+HTTP_CALLERS = f"{{variable}} is {DEFAULT_ENGINE!r}, which stands for callers of the HTTP service."
+
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 
 
@@ -24,6 +26,8 @@ def refuse_unworkable_engines(settings: Settings) -> None:
 def _faults(settings: Settings) -> Iterator[str]:
     yield from _names_written_twice()
     if not settings.engines:
+        if settings.engine.id == DEFAULT_ENGINE:
+            yield HTTP_CALLERS.format(variable=f"{PREFIX}ENGINE__ID")
         return
     yield from _single_engine_beside(settings)
     for name, engine in settings.engines.items():
@@ -63,7 +67,7 @@ def _alike(settings: Settings) -> Iterator[str]:
         known = engine.id or name
         other = by_id.setdefault(known, called)
         if not other:
-            yield f"{called}ID is {known!r}, which stands for callers of the HTTP service."
+            yield HTTP_CALLERS.format(variable=f"{called}ID")
         elif other != called:
             yield (
                 f"{other}ID and {called}ID are both {known!r}: two engines may number their "
