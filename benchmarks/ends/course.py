@@ -1,5 +1,6 @@
 """The course: hours of following an engine while very many instances wait, in as little time as that takes."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -157,7 +158,7 @@ class Course:
                 ended += 1
                 engine.end(ended)
             for cleanup, shift in replicas:
-                await cleanup.take_part(shift)
+                await cleanup.take_part(shift, asyncio.Event())
             await self._clock.sleep(INTERVAL_SECONDS)
         self._note(
             f"{what}, per interval of {INTERVAL_SECONDS:.0f} s and {REPLICAS} replicas",
@@ -186,7 +187,7 @@ class Course:
         for number in range(ENDS_AT_ONCE):
             engine.end(first + number)
         cleanup, shift = self._replica(engine, f"at once {repeat}")
-        await cleanup.take_part(shift)
+        await cleanup.take_part(shift, asyncio.Event())
         return engine
 
     async def _round(self, repeat: int) -> StubEngine:

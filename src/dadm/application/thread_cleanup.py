@@ -81,10 +81,10 @@ class ThreadCleanup:
         while not stop.is_set():
             try:
                 if self._shift is None:
-                    while await self.close_ended():
+                    while not stop.is_set() and await self.close_ended():
                         continue
                 else:
-                    await self.take_part(self._shift)
+                    await self.take_part(self._shift, stop)
                 is_in_trouble = self._tell_trouble("", was=is_in_trouble, now=False)
             except (EngineError, StoreError) as error:
                 is_in_trouble = self._tell_trouble(error.message, was=is_in_trouble, now=True)
@@ -98,8 +98,10 @@ class ThreadCleanup:
             with suppress(StoreError):
                 await self._shift.job.leave()
 
-    async def take_part(self, shift: Shift) -> None:
+    async def take_part(self, shift: Shift, stop: asyncio.Event) -> None:
         """Look at the engine if it is time, and this replica is the one that does.
+
+        Where much has ended that takes long: it keeps the job meanwhile, and ends once `stop` is set.
 
         Raises:
             EngineError: The engine does not tell.
@@ -118,7 +120,7 @@ class ThreadCleanup:
         self._look_at = now + self._interval_seconds * (0.9 + shift.fraction() / 5)
         total = found = await self.close_ended()
         # What did not fill a batch was all there is.
-        while found == BATCH:
+        while found == BATCH and not stop.is_set() and await shift.job.is_held():
             found = await self.close_ended()
             total += found
         longest = max(self._interval_seconds, shift.longest_seconds)

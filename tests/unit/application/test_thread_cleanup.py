@@ -1,6 +1,7 @@
 """Threads of ended instances: closed once the engine says so, and none forgotten."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -11,7 +12,7 @@ from dadm.application.thread_cleanup import BATCH, GRACE_SECONDS, Shift, ThreadC
 from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
 from dadm.domain.thread import ThreadState
 from dadm.ports.ended_threads import EndedThreads
-from dadm.ports.engine import ProcessHistory
+from dadm.ports.engine import EndedInstance, ProcessHistory
 from dadm.ports.jobs import JobKey
 from dadm.ports.observer import EngineTrouble, ThreadsClosed
 from dadm.ports.store import ThreadStore
@@ -264,6 +265,27 @@ async def test_ends_that_fill_a_batch_are_followed_by_the_next_at_once(work: Wor
     await asyncio.sleep(1)
 
     assert watch.looks == 3
+
+
+async def test_catching_up_for_long_keeps_the_job_and_stops_when_it_is_told_to(work: Work) -> None:
+    class Slow(Wire):
+        async def ended_instances(self, *, after: int, limit: int) -> Sequence[EndedInstance]:
+            self.calls["ended_instances"] += 1
+            await asyncio.sleep(LEASE_SECONDS / 2)
+            return await work.board.ended_instances(after=after, limit=limit)
+
+    for number in range(9 * BATCH):
+        work.board.end_instance(f"p{number}")
+    first = Watch(work, "r1", looks=Slow(work.board))
+    await asyncio.sleep(1)
+    second = Watch(work, "r2")
+    await asyncio.sleep(3 * LEASE_SECONDS)
+    assert second.looks == 0
+    await second.end()
+
+    await first.end()
+
+    assert first.looks < 9
 
 
 async def test_whoever_takes_over_begins_behind_what_was_closed_for_good(work: Work) -> None:
