@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_never
 
-from dadm.application.outcomes import GIVEN_BACK, RetryPolicy, outcome_of
+from dadm.application.orchestration.outcomes import GIVEN_BACK, RetryPolicy, outcome_of
 from dadm.domain import errors
 from dadm.domain.errors import DadmError, UnknownAssistant
 from dadm.domain.task import BpmnError, Completed, Failed, Incident

@@ -10,9 +10,9 @@ from dadm.adapters.backends.scripted import ScriptedBackend
 from dadm.adapters.backends.scripted_lines import echo
 from dadm.adapters.stores.memory import MemoryStore
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
+from dadm.application.conversations.reachable_backends import ReachableBackends
 from dadm.application.limits import TurnLimits
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
-from dadm.application.reachable_backends import ReachableBackends
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.world import World
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.entrypoints.openai_service import ServiceParts, create_app

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from benchmarks.ends.crowd import IDENTITY
 from benchmarks.ends.stub_engine import ENGINE_ID, StubEngine
-from dadm.application.idle_threads import IdleThreads
-from dadm.application.job_holding import JobHolding
-from dadm.application.thread_cleanup import Shift, ThreadCleanup
+from dadm.application.endings.idle_threads import IdleThreads
+from dadm.application.endings.job_holding import JobHolding
+from dadm.application.endings.thread_cleanup import Shift, ThreadCleanup
 from dadm.domain.thread import BackendIdentity
 from dadm.ports.jobs import JobKey
 from dadm.ports.observer import Event

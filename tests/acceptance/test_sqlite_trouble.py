@@ -14,7 +14,7 @@ import pytest
 
 from dadm import bootstrap
 from dadm.adapters.stores.sqlite import SqliteDatabase, SqliteStore, open_sqlite
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.domain.errors import StoreUnavailable
 from dadm.settings import load_settings
 from dadm.telemetry import Fanout

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from dadm.application.task_intake import TaskIntake
+from dadm.application.orchestration.task_intake import TaskIntake
 from dadm.domain.errors import InvalidTask, TaskGone
 from dadm.domain.task import ServiceTask
 from dadm.domain.thread_scope import SETTING

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dadm.application.submission import submit
+from dadm.application.turns.submission import submit
 from dadm.domain.errors import ThreadClosed, ThreadConflict
 from dadm.domain.thread import GenerationReason, Usage
 from dadm.domain.turn import AttemptRef, Refusal, TurnRef, TurnState

@@ -10,9 +10,9 @@ from dadm.adapters.stores.memory.claims import MemoryClaims
 from dadm.adapters.stores.memory.endings import MemoryEndings
 from dadm.adapters.stores.memory.erasures import MemoryErasures
 from dadm.adapters.stores.memory.records import Records, ThreadRecord, TurnRecord
-from dadm.application.held import TurnResult
-from dadm.application.held_endings import HeldEndings, result_of
 from dadm.application.lease_keeping import LeaseKeeper
+from dadm.application.turns.held import TurnResult
+from dadm.application.turns.held_endings import HeldEndings, result_of
 from dadm.domain.turn import TurnState
 from dadm.ports.backend import Answered
 from dadm.ports.store_values import AnswerSettlement

@@ -5,13 +5,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
-from dadm.application.conversation_filling import ConversationFilling
-from dadm.application.conversation_opening import REUSED, ConversationOpening
-from dadm.application.conversing import Conversing
-from dadm.application.failed_attempts import FailedAttempts
-from dadm.application.recovery import Recovery
-from dadm.application.service_orchestrator import ServiceOrchestrator
-from dadm.application.thread_cleanup import ThreadCleanup
+from dadm.application.conversations.conversation_filling import ConversationFilling
+from dadm.application.conversations.conversation_opening import REUSED, ConversationOpening
+from dadm.application.endings.thread_cleanup import ThreadCleanup
+from dadm.application.orchestration.service_orchestrator import ServiceOrchestrator
+from dadm.application.turns.conversing import Conversing
+from dadm.application.turns.failed_attempts import FailedAttempts
+from dadm.application.turns.recovery import Recovery
 from dadm.domain.errors import BackendUnavailable, LeaseLost, OutcomeUnknown, TaskGone
 from dadm.domain.thread import NO_USAGE, GenerationReason
 from dadm.domain.transcript import Window

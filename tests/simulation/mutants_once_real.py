@@ -11,8 +11,8 @@ from typing import Any
 
 from dadm.adapters.stores.memory.endings import MemoryEndings
 from dadm.adapters.stores.memory.generations import MemoryGenerations
-from dadm.application import asking, turn_taking
-from dadm.application.withdrawal import Withdrawal
+from dadm.application.turns import asking, turn_taking
+from dadm.application.turns.withdrawal import Withdrawal
 from dadm.domain.thread import GenerationState
 from tests.simulation.mutants import Mutant, replaced
 

@@ -5,9 +5,15 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeAlias
 
-from dadm.application.thread_care import ThreadCare
-from dadm.application.thread_erasing import Erased
-from dadm.application.turn_resolving import AsAbandoned, AsAnswered, AsResubmit, Decision, Resolved
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.care.thread_erasing import Erased
+from dadm.application.care.turn_resolving import (
+    AsAbandoned,
+    AsAnswered,
+    AsResubmit,
+    Decision,
+    Resolved,
+)
 from dadm.domain.errors import DadmError
 from dadm.domain.thread import ThreadRef
 from dadm.domain.turn import TurnState

@@ -3,15 +3,18 @@
 import asyncio
 from datetime import timedelta
 
-from dadm.application.closed_cleanup import ClosedCleanup, EndedPolicy
-from dadm.application.closed_threads import ClosedThreads
-from dadm.application.job_holding import JobHolding
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
-from dadm.application.outcomes import RetryPolicy
-from dadm.application.rests import Rests
-from dadm.application.retired_cleanup import RetiredCleanup
-from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
-from dadm.application.thread_cleanup import ThreadCleanup
+from dadm.application.endings.closed_cleanup import ClosedCleanup, EndedPolicy
+from dadm.application.endings.closed_threads import ClosedThreads
+from dadm.application.endings.job_holding import JobHolding
+from dadm.application.endings.rests import Rests
+from dadm.application.endings.retired_cleanup import RetiredCleanup
+from dadm.application.endings.thread_cleanup import ThreadCleanup
+from dadm.application.orchestration.outcomes import RetryPolicy
+from dadm.application.orchestration.service_orchestrator import (
+    OrchestratorLimits,
+    ServiceOrchestrator,
+)
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.ports.jobs import JobKey
 from tests.simulation.lines import engine_line
 from tests.simulation.program import Program, Shared

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dadm.application.whole_deletion import WholeDeletion
+from dadm.application.care.whole_deletion import WholeDeletion
 from dadm.domain.thread import Generation
 from dadm.ports.backend import ErasureReport
 from tests.simulation.campaign import failures_in

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from dadm.adapters.assistant_files import SHIPPED, assistant_paths, read_assistant, read_catalogue
 from dadm.adapters.failpoints import armed, arming
 from dadm.adapters.script_file import read_script
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
-from dadm.application.reachable_backends import OpeningBackend, ReachableBackends
+from dadm.application.conversations.reachable_backends import OpeningBackend, ReachableBackends
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.world import World
 from dadm.bootstrap.engines import (
     EngineSide,

@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from dadm.adapters.failpoints import armed
-from dadm.application.idle_threads import IdleThreads
-from dadm.application.job_holding import JobHolding
-from dadm.application.outcomes import RetryPolicy
-from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
-from dadm.application.thread_cleanup import Shift, ThreadCleanup
+from dadm.application.endings.idle_threads import IdleThreads
+from dadm.application.endings.job_holding import JobHolding
+from dadm.application.endings.thread_cleanup import Shift, ThreadCleanup
+from dadm.application.orchestration.outcomes import RetryPolicy
+from dadm.application.orchestration.service_orchestrator import (
+    OrchestratorLimits,
+    ServiceOrchestrator,
+)
 from dadm.bootstrap.engine_access import engine_access
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
 from dadm.ports.assistant_service import AssistantService

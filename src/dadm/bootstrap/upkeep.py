@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 
-from dadm.application.closed_cleanup import ClosedCleanup, EndedPolicy
-from dadm.application.closed_threads import ClosedThreads
-from dadm.application.job_holding import JobHolding
-from dadm.application.rests import Rests
-from dadm.application.retired_cleanup import RetiredCleanup
+from dadm.application.endings.closed_cleanup import ClosedCleanup, EndedPolicy
+from dadm.application.endings.closed_threads import ClosedThreads
+from dadm.application.endings.job_holding import JobHolding
+from dadm.application.endings.rests import Rests
+from dadm.application.endings.retired_cleanup import RetiredCleanup
 from dadm.application.world import World
 from dadm.bootstrap.system import CLOCK, IDENTIFIERS
 from dadm.ports.jobs import JobKey

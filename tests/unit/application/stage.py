@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar, cast
 from dadm.adapters.backends.scripted import ScriptedBackend
 from dadm.adapters.stores.memory import MemoryStore
 from dadm.application.limits import TurnLimits
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.world import World
 from dadm.domain.assistant import AssistantCatalogue
 from dadm.domain.errors import BackendMisconfigured

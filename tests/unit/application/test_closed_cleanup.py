@@ -6,10 +6,15 @@ from collections.abc import Sequence
 import pytest
 
 from dadm.adapters.backends.scripted import ScriptedBackend
-from dadm.application.closed_cleanup import LOOK_SECONDS, PAUSE_SECONDS, ClosedCleanup, EndedPolicy
-from dadm.application.closed_threads import ClosedThreads
-from dadm.application.job_holding import LEASE_SECONDS, JobHolding
-from dadm.application.thread_care import ThreadCare
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.endings.closed_cleanup import (
+    LOOK_SECONDS,
+    PAUSE_SECONDS,
+    ClosedCleanup,
+    EndedPolicy,
+)
+from dadm.application.endings.closed_threads import ClosedThreads
+from dadm.application.endings.job_holding import LEASE_SECONDS, JobHolding
 from dadm.domain.errors import (
     BackendUnavailable,
     ConversationBusy,

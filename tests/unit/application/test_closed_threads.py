@@ -2,7 +2,7 @@
 
 import asyncio
 
-from dadm.application.closed_threads import LOOK_SECONDS, PATIENCE_SECONDS, ClosedThreads
+from dadm.application.endings.closed_threads import LOOK_SECONDS, PATIENCE_SECONDS, ClosedThreads
 from dadm.domain.errors import BackendUnavailable, OutcomeUnknown, StoreUnavailable
 from dadm.domain.thread import GenerationState
 from dadm.domain.turn import TurnState

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dadm.application.conversation_comparing import (
+from dadm.application.care.conversation_comparing import (
     DIFFERENCES_AT_MOST,
     ConversationComparing,
 )
-from dadm.application.conversation_content import WantedMessage
-from dadm.application.findings import FindingKind
+from dadm.application.care.conversation_content import WantedMessage
+from dadm.application.care.findings import FindingKind
 from dadm.domain.transcript import Message, Role
 from dadm.ports.backend import KeptMessage
 

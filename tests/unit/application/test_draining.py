@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.domain.errors import BackendUnavailable, ShuttingDown, StoreMisconfigured
 from dadm.domain.turn import TurnState
 from tests.builders import make_task

@@ -7,9 +7,14 @@ from typing import Any, cast
 import pytest
 
 from dadm.adapters.engines.memory import MemoryEngine
-from dadm.application.idle_threads import AT_ONCE, PARKED_AT_ONCE, PAUSE_SECONDS, IdleThreads
-from dadm.application.job_holding import ASK_SECONDS, JobHolding
-from dadm.application.thread_care import ThreadCare
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.endings.idle_threads import (
+    AT_ONCE,
+    PARKED_AT_ONCE,
+    PAUSE_SECONDS,
+    IdleThreads,
+)
+from dadm.application.endings.job_holding import ASK_SECONDS, JobHolding
 from dadm.domain.errors import EngineUnavailable, ThreadClosed
 from dadm.domain.thread import GenerationReason, GenerationState, ThreadState
 from dadm.ports.engine import InstanceState, ProcessHistory

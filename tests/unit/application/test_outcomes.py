@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from dadm.application.outcomes import AT_NO_COST, RetryPolicy, completed, outcome_of, unexpected
+from dadm.application.orchestration.outcomes import (
+    AT_NO_COST,
+    RetryPolicy,
+    completed,
+    outcome_of,
+    unexpected,
+)
 from dadm.domain import errors
 from dadm.domain.errors import (
     AnswerCutShort,

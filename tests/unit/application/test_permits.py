@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dadm.adapters.backends.scripted import ScriptedBackend
-from dadm.application.permits import Permits
+from dadm.application.turns.permits import Permits
 from dadm.ports.backend import Question
 from tests.unit.application.stage import LIMITS, Stage, settled
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import pytest
 
 from dadm.adapters.backends.scripted import ScriptedBackend
-from dadm.application.reachable_backends import ReachableBackends
+from dadm.application.conversations.reachable_backends import ReachableBackends
 from dadm.domain.errors import BackendMisconfigured
 from dadm.domain.thread import BackendIdentity
 from dadm.ports.backend import ConversationBackend

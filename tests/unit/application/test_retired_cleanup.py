@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from dadm.adapters.backends.scripted import ScriptedBackend
-from dadm.application.retired_cleanup import LOOK_SECONDS, PAUSE_SECONDS, RetiredCleanup
-from dadm.application.thread_care import ThreadCare
-from dadm.application.thread_erasing import Erased
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.care.thread_erasing import Erased
+from dadm.application.endings.retired_cleanup import LOOK_SECONDS, PAUSE_SECONDS, RetiredCleanup
 from dadm.domain.errors import (
     BackendMisconfigured,
     BackendUnavailable,

@@ -9,8 +9,11 @@ from typing import Any, cast
 import pytest
 
 from dadm.adapters.engines.memory import MemoryEngine
-from dadm.application.outcomes import RetryPolicy
-from dadm.application.service_orchestrator import OrchestratorLimits, ServiceOrchestrator
+from dadm.application.orchestration.outcomes import RetryPolicy
+from dadm.application.orchestration.service_orchestrator import (
+    OrchestratorLimits,
+    ServiceOrchestrator,
+)
 from dadm.domain.errors import (
     BackendRefused,
     BackendUnavailable,

@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 
 from dadm.adapters.engines.memory import MemoryEngine
-from dadm.application.job_holding import ASK_SECONDS, LEASE_SECONDS, JobHolding
-from dadm.application.thread_cleanup import BATCH, GRACE_SECONDS, Shift, ThreadCleanup
+from dadm.application.endings.job_holding import ASK_SECONDS, LEASE_SECONDS, JobHolding
+from dadm.application.endings.thread_cleanup import BATCH, GRACE_SECONDS, Shift, ThreadCleanup
 from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
 from dadm.domain.thread import ThreadState
 from dadm.ports.ended_threads import EndedThreads

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from dadm.adapters.backends.scripted import Hold, ScriptedBackend
-from dadm.application.thread_care import ThreadCare
-from dadm.application.thread_erasing import Erased, Erasing, Postponed, Unfinished
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.care.thread_erasing import Erased, Erasing, Postponed, Unfinished
+from dadm.application.care.turn_resolving import AsResubmit
 from dadm.application.thread_holding import ThreadBusy
-from dadm.application.turn_resolving import AsResubmit
 from dadm.domain.errors import (
     BackendError,
     BackendUnavailable,

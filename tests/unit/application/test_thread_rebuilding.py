@@ -2,9 +2,9 @@
 
 import pytest
 
-from dadm.application.thread_care import ThreadCare
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.care.thread_rebuilding import NotRebuilt, Rebuilding, Rebuilt
 from dadm.application.thread_holding import ThreadBusy
-from dadm.application.thread_rebuilding import NotRebuilt, Rebuilding, Rebuilt
 from dadm.domain.errors import BackendUnavailable, OutcomeUnknown, ThreadErased, TooManyLost
 from dadm.domain.thread import GenerationReason, GenerationState
 from dadm.domain.turn import TurnState

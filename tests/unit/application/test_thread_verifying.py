@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dadm.adapters.backends.scripted import ScriptedBackend
-from dadm.application.findings import FindingKind
-from dadm.application.thread_care import ThreadCare
-from dadm.application.thread_verifying import PAGE, RemoteCheck, Verification
+from dadm.application.care.findings import FindingKind
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.care.thread_verifying import PAGE, RemoteCheck, Verification
 from dadm.domain.errors import BackendUnavailable, OutcomeUnknown, ThreadErased
 from dadm.domain.thread import ConversationId, GenerationReason, GenerationState
 from dadm.domain.transcript import Message, Role

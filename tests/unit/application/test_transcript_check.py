@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dadm.application.findings import FindingKind
-from dadm.application.transcript_check import TranscriptCheck
+from dadm.application.care.findings import FindingKind
+from dadm.application.care.transcript_check import TranscriptCheck
 from dadm.domain.chain import CHAIN_START, next_link
 from dadm.domain.turn import Turn, TurnRef, TurnState
 from tests.builders import make_thread, make_turn

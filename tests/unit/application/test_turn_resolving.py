@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from dadm.adapters.backends.scripted import ScriptedBackend
-from dadm.application.thread_care import ThreadCare
-from dadm.application.thread_holding import ThreadBusy
-from dadm.application.turn_resolving import (
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.care.turn_resolving import (
     AsAbandoned,
     AsAnswered,
     AsResubmit,
@@ -16,6 +15,7 @@ from dadm.application.turn_resolving import (
     NotResolved,
     Resolved,
 )
+from dadm.application.thread_holding import ThreadBusy
 from dadm.domain.errors import (
     BackendMisconfigured,
     BackendRefused,

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from dadm.application.findings import FindingKind
-from dadm.application.thread_care import ThreadCare
-from dadm.application.thread_verifying import RemoteCheck
+from dadm.application.care.findings import FindingKind
+from dadm.application.care.thread_care import ThreadCare
+from dadm.application.care.thread_verifying import RemoteCheck
 from dadm.domain.errors import (
     BackendMisconfigured,
     BackendRefused,

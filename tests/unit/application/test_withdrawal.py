@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from dadm.application.thread_care import ThreadCare
+from dadm.application.care.thread_care import ThreadCare
 from dadm.domain.errors import BackendUnavailable, LeaseLost, TaskGone
 from dadm.domain.turn import Attempt, TurnRef, TurnState
 from dadm.ports.assistant_service import ThreadChange

@@ -12,7 +12,7 @@ import typer
 
 from dadm import bootstrap
 from dadm.adapters.backends.scripted import ScriptedBackend
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.domain.errors import BackendUnavailable, OutcomeUnknown
 from dadm.domain.task import ServiceTask
 from dadm.domain.thread import GenerationReason

@@ -13,7 +13,7 @@ from dadm.adapters.backends.scripted import ScriptedBackend
 from dadm.adapters.stores.memory import MemoryStore
 from dadm.adapters.system_clock import RandomIdentifiers, SystemClock
 from dadm.application.limits import TurnLimits
-from dadm.application.name_based_assistant_manager import NameBasedAssistantManager
+from dadm.application.turns.name_based_assistant_manager import NameBasedAssistantManager
 from dadm.application.world import World
 from dadm.domain.assistant import Assistant, AssistantCatalogue
 from dadm.domain.thread import BackendIdentity

@@ -12,7 +12,7 @@ from dadm.entrypoints.cli.failures import REFUSED, tell_failure
 from dadm.entrypoints.cli.running import Opened, with_database
 
 if TYPE_CHECKING:
-    from dadm.application.thread_care import ThreadCare
+    from dadm.application.care.thread_care import ThreadCare
     from dadm.domain.thread import Thread
     from dadm.ports.store import ThreadStore
 
@@ -59,7 +59,7 @@ async def _opened_care(opened: Opened, wait: float) -> AsyncGenerator["ThreadCar
     without it. Nor are assistants read, for none is asked anything.
     """
     from dadm import bootstrap
-    from dadm.application.thread_care import ThreadCare
+    from dadm.application.care.thread_care import ThreadCare
     from dadm.domain.assistant import Assistant, AssistantCatalogue
     from dadm.telemetry import LogObserver
 

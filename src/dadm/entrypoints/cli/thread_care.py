@@ -20,8 +20,8 @@ from dadm.entrypoints.cli.output import counted, print_json, print_table
 from dadm.entrypoints.cli.running import Opened, with_database
 
 if TYPE_CHECKING:
+    from dadm.application.care.thread_rebuilding import Rebuilding
     from dadm.application.thread_holding import ThreadBusy
-    from dadm.application.thread_rebuilding import Rebuilding
     from dadm.ports.audit import AuditEntry
 
 PAGE = 200
@@ -39,8 +39,8 @@ def rebuild_thread(
     A turn that was left open is brought to its end first, for its answer may be in the old
     conversation; where that cannot be found out, nothing is changed.
     """
+    from dadm.application.care.thread_rebuilding import NotRebuilt
     from dadm.application.thread_holding import ThreadBusy
-    from dadm.application.thread_rebuilding import NotRebuilt
 
     async def rebuild(caring: Caring) -> "Rebuilding | ThreadBusy":
         thread = await known_thread(caring.store, thread_id)

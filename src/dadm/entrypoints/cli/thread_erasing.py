@@ -23,7 +23,7 @@ from dadm.entrypoints.cli.running import Opened, with_database
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dadm.application.thread_erasing import Erasing
+    from dadm.application.care.thread_erasing import Erasing
     from dadm.application.thread_holding import ThreadBusy
     from dadm.domain.thread import Generation, Thread
     from dadm.ports.backend import ErasureReport
@@ -50,7 +50,7 @@ def erase_thread(
     backend does not answer: the thread takes no more turns, and erasing goes on with the next try.
     An erased thread gives its receipt again; what became known of it since is deleted first.
     """
-    from dadm.application.thread_erasing import Erased, Postponed, Unfinished
+    from dadm.application.care.thread_erasing import Erased, Postponed, Unfinished
     from dadm.application.thread_holding import ThreadBusy
 
     if not is_sure:

@@ -21,8 +21,8 @@ from dadm.entrypoints.cli.options import AsJson, Database, OfInstance
 from dadm.entrypoints.cli.output import counted, print_json, shown_text
 
 if TYPE_CHECKING:
-    from dadm.application.findings import Finding
-    from dadm.application.thread_verifying import Verification
+    from dadm.application.care.findings import Finding
+    from dadm.application.care.thread_verifying import Verification
     from dadm.domain.thread import Thread
 
 PAGE = 100
@@ -162,7 +162,7 @@ async def _threads(caring: Caring, wanted: Wanted) -> "AsyncGenerator[Thread, No
 
 def exit_code_of_findings(findings: "Sequence[Finding]") -> int:
     """Give the exit code for what is wrong with one thread."""
-    from dadm.application.findings import FindingKind
+    from dadm.application.care.findings import FindingKind
 
     kinds = {each.kind for each in findings}
     if any(not each.is_unsure for each in kinds):
@@ -197,7 +197,7 @@ def _tell(found: "Verification", tally: Tally, *, as_json: bool) -> None:
 
 
 def _remotely(found: "Verification") -> str:
-    from dadm.application.thread_verifying import RemoteCheck
+    from dadm.application.care.thread_verifying import RemoteCheck
 
     match found.remote:
         case RemoteCheck.NOT_ASKED:

@@ -24,8 +24,8 @@ from dadm.entrypoints.cli.running import Opened, with_database
 from dadm.entrypoints.cli.threads import attempt_json, print_turn
 
 if TYPE_CHECKING:
+    from dadm.application.care.turn_resolving import Decision, NotResolved, Resolved
     from dadm.application.thread_holding import ThreadBusy
-    from dadm.application.turn_resolving import Decision, NotResolved, Resolved
     from dadm.ports.audit import AuditEntry
 
 PAGE = 200
@@ -218,7 +218,7 @@ def resolve_turn(
         return await caring.care.resolving.resolve(_ref(turn_id), given)
 
     done = with_thread_care(resolve, database=database, wait=wait)
-    from dadm.application.turn_resolving import Resolved
+    from dadm.application.care.turn_resolving import Resolved
 
     if not isinstance(done, Resolved):
         refuse(done.said)
@@ -247,7 +247,7 @@ def _decision(
     Raises:
         RequestError: What was given does not go together.
     """
-    from dadm.application.turn_resolving import AsAbandoned, AsAnswered, AsResubmit
+    from dadm.application.care.turn_resolving import AsAbandoned, AsAnswered, AsResubmit
 
     is_worded = answer is not None or answer_file is not None
     if is_worded and (decision != "answered" or (answer is not None and answer_file is not None)):

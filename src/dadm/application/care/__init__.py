@@ -1,0 +1,1 @@
+"""Care of threads on a person's word: verifying, rebuilding, erasing, resolving their turns."""
