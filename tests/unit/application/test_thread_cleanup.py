@@ -8,7 +8,13 @@ import pytest
 
 from dadm.adapters.engines.memory import MemoryEngine
 from dadm.application.endings.job_holding import ASK_SECONDS, LEASE_SECONDS, JobHolding
-from dadm.application.endings.thread_cleanup import BATCH, GRACE_SECONDS, Shift, ThreadCleanup
+from dadm.application.endings.thread_cleanup import (
+    BATCH,
+    GRACE_SECONDS,
+    HISTORY_BATCH,
+    Shift,
+    ThreadCleanup,
+)
 from dadm.domain.errors import EngineUnavailable, StoreUnavailable, ThreadClosed
 from dadm.domain.thread import ThreadState
 from dadm.ports.ended_threads import EndedThreads
@@ -200,7 +206,9 @@ async def test_trouble_is_told_when_it_begins_and_when_it_ends(
 class Watch:
     """A cleanup that takes part in a shift with others of the same store."""
 
-    def __init__(self, work: Work, name: str, *, looks: Wire | None = None) -> None:
+    def __init__(
+        self, work: Work, name: str, *, looks: Wire | None = None, batch: int = BATCH
+    ) -> None:
         self.engine = looks or Wire(work.board)
         self.jobs = Wire(work.stage.store)
         clock = LoopClock()
@@ -208,7 +216,7 @@ class Watch:
             cast("ThreadStore", self.jobs), JobKey(name="ends"), clock, Numbers(f"{name}_")
         )
         self.stop = asyncio.Event()
-        self.shift = Shift(job=job, fraction=lambda: 0.5)
+        self.shift = Shift(job=job, fraction=lambda: 0.5, batch=batch)
         self.cleanup = ThreadCleanup(
             engine_id="embedded",
             history=cast("ProcessHistory", self.engine),
@@ -265,6 +273,17 @@ async def test_ends_that_fill_a_batch_are_followed_by_the_next_at_once(work: Wor
     await asyncio.sleep(1)
 
     assert watch.looks == 3
+
+
+async def test_a_history_is_read_in_large_batches(work: Work) -> None:
+    for number in range(HISTORY_BATCH - 1):
+        work.board.end_instance(f"p{number}")
+    watch = Watch(work, "r1", batch=HISTORY_BATCH)
+
+    await asyncio.sleep(1)
+
+    assert watch.looks == 1
+    assert Shift(job=watch.shift.job, fraction=lambda: 0.5).batch == HISTORY_BATCH >= 10 * BATCH
 
 
 async def test_catching_up_for_long_keeps_the_job_and_stops_when_it_is_told_to(work: Work) -> None:

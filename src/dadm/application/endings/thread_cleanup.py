@@ -17,6 +17,9 @@ from dadm.ports.observer import EngineTrouble, Observer, ThreadsClosed
 BATCH = 200
 """How many ended instances are read at once."""
 
+HISTORY_BATCH = 2000
+"""How many are where each reading begins some minutes back: small ones would read those again and again."""
+
 GRACE_SECONDS = 300.0
 """How long after its end a task of an instance may still claim a thread, at most."""
 
@@ -26,12 +29,14 @@ class Shift:
     """How replicas share the looks at an engine that is asked over the network.
 
     One of them looks, every `ThreadCleanup.interval_seconds` or so, and less and less often, down
-    to every `longest_seconds`, where nothing ended meanwhile. `fraction` draws from [0, 1).
+    to every `longest_seconds`, where nothing ended meanwhile. `fraction` draws from [0, 1). Up to
+    `batch` ends are read at once.
     """
 
     job: JobHolding
     fraction: Callable[[], float]
     longest_seconds: float = 300.0
+    batch: int = HISTORY_BATCH
 
 
 class ThreadCleanup:
@@ -120,7 +125,7 @@ class ThreadCleanup:
         self._look_at = now + self._interval_seconds * (0.9 + shift.fraction() / 5)
         total = found = await self.close_ended()
         # What did not fill a batch was all there is.
-        while found == BATCH and not stop.is_set() and await shift.job.is_held():
+        while found == shift.batch and not stop.is_set() and await shift.job.is_held():
             found = await self.close_ended()
             total += found
         longest = max(self._interval_seconds, shift.longest_seconds)
@@ -135,7 +140,8 @@ class ThreadCleanup:
         """
         await self._close_for_good()
         last = self._closed_once[-1].instance.position if self._closed_once else 0
-        ended = await self._history.ended_instances(after=last, limit=BATCH)
+        limit = BATCH if self._shift is None else self._shift.batch
+        ended = await self._history.ended_instances(after=last, limit=limit)
         for instance in ended:
             await self._close(instance)
             closed_at = self._clock.monotonic()
