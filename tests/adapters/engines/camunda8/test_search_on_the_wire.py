@@ -36,13 +36,16 @@ def instance(
 
 @asynccontextmanager
 async def engine_over(
-    answer: Callable[[httpx2.Request], httpx2.Response], *, since: datetime | None = None
+    answer: Callable[[httpx2.Request], httpx2.Response],
+    *,
+    since: datetime | None = None,
+    clock: StandingClock | None = None,
 ) -> AsyncIterator[Camunda8Engine]:
     async with (
         httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client,
         Camunda8Engine(
             "http://gateway.test/v2",
-            StandingClock(),
+            clock or StandingClock(),
             Numbers(),
             client=client,
             ended_since=since,
@@ -145,6 +148,20 @@ async def test_a_server_without_search_is_asked_once_and_knows_nothing(
         assert Feature.INSTANCE_STATES not in engine.features
 
     assert len(asked) == 1
+
+
+async def test_a_server_that_is_given_search_later_is_found_to_have_it() -> None:
+    replies = [httpx2.Response(403, json={"title": "Forbidden", "detail": "not yet"})]
+    stub, clock = SearchStub(instance(1, 1)), StandingClock()
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return replies.pop() if replies else stub(request)
+
+    async with engine_over(answer, clock=clock) as engine:
+        assert not await engine.instance_states(["1"])
+        assert not await engine.instance_states(["1"])
+        clock.seconds += 3600
+        assert await engine.instance_states(["1"]) == {"1": InstanceState.COMPLETED}
 
 
 async def test_a_server_that_was_away_at_first_is_asked_again() -> None:

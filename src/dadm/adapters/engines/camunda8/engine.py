@@ -85,7 +85,7 @@ class Camunda8Engine(JobReports):
         self._activation = JobActivation(connection, self._library, self, clock, worker)
         self.runtime = Camunda8Runtime(connection, clock)
         self._listened = ListenedEnds(connection, clock, worker)
-        self.searched_ends = SearchedEnds(connection, since=ended_since)
+        self.searched_ends = SearchedEnds(connection, clock, since=ended_since)
 
     async def __aenter__(self) -> Self:
         """Be ready; costs no request."""

@@ -12,6 +12,7 @@ from dadm.adapters.engines.camunda8.values import MOST
 from dadm.adapters.engines.ended_watermark import EndedWatermark, position_of
 from dadm.adapters.engines.replied_rows import read_each
 from dadm.domain.errors import EngineUnavailable
+from dadm.ports.clock import Clock
 from dadm.ports.engine import EndedInstance, InstanceState
 
 LOGGER = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ LOGGER = logging.getLogger(__name__)
 PAGE = 500
 LONG_KEY = 20
 """Digits that no key has; far more of them are not even read as a number."""
+ASK_AGAIN_SECONDS = 3600.0
+"""How long a server without search is not asked for it again."""
 WANTED = "process instances"
 SEARCH = "/process-instances/search"
 ENDED: Mapping[str, InstanceState] = {
@@ -31,19 +34,24 @@ class SearchedEnds(EndedWatermark):
     """Reads what secondary storage knows, which follows the engine by some seconds.
 
     Whether the server has search is found by the first question. One without it (before 8.8, or
-    without secondary storage) tells no ends here and knows no instance.
+    without secondary storage) tells no ends here and knows no instance; it is asked again now and
+    then, for it may be upgraded, or DADM's user be let in.
     """
 
-    def __init__(self, connection: Camunda8Connection, *, since: datetime | None = None) -> None:
+    def __init__(
+        self, connection: Camunda8Connection, clock: Clock, *, since: datetime | None = None
+    ) -> None:
         """Search over `connection` for what ended after `since`, or behind what is forgotten."""
         super().__init__(self._ended_since, since=since)
         self._connection = connection
-        self._is_offered: bool | None = None
+        self._clock = clock
+        self._is_offered = False
+        self._ask_at = float("-inf")
 
     @property
     def is_offered(self) -> bool:
         """Whether the server was found to have search."""
-        return bool(self._is_offered)
+        return self._is_offered
 
     async def ended_instances(self, *, after: int, limit: int) -> Sequence[EndedInstance]:
         """Give instances that ended, in the order they became known, behind position `after`.
@@ -74,11 +82,11 @@ class SearchedEnds(EndedWatermark):
         return known
 
     async def _has_search(self) -> bool:
-        if self._is_offered is None:
+        if not self._is_offered and self._clock.monotonic() >= self._ask_at:
             try:
                 await self._connection.post(SEARCH, {"page": {"limit": 1}})
             except Refused as refused:
-                self._is_offered = False
+                self._ask_at = self._clock.monotonic() + ASK_AGAIN_SECONDS
                 if refused.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                     LOGGER.info("The engine does not tell by search what ended: %s", refused.detail)
             else:
