@@ -47,6 +47,17 @@ def test_neither_a_single_engine_is_called_as_callers_over_http_are(
     assert refusal() == "DADM_ENGINE__ID is 'http', which stands for callers of the HTTP service."
 
 
+@pytest.mark.parametrize("variable", ["DADM_ENGINE__ID", "DADM_ENGINES__SALES__ID"])
+@pytest.mark.parametrize("engine_id", ["  ", " sales", "sa\nles"])
+def test_an_id_that_cannot_be_read_back_is_refused_before_any_task_is_taken(
+    monkeypatch: pytest.MonkeyPatch, variable: str, engine_id: str
+) -> None:
+    monkeypatch.setenv(variable, engine_id)
+
+    assert variable in refusal()
+    assert "no blanks around it" in refusal()
+
+
 def test_a_single_engine_stays_as_it_was() -> None:
     settings = load_settings(engine_url=SALES)
 

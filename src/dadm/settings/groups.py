@@ -277,6 +277,14 @@ class EngineSettings(Group):
         description="The first pause before a failed task is tried again; it grows.",
     )
 
+    @field_validator("id")
+    @classmethod
+    def _can_stand_in_keys(cls, value: str) -> str:
+        if value != value.strip() or not value.isprintable():
+            msg = "an id has no blanks around it and only characters that can be printed"
+            raise ValueError(msg)
+        return value
+
     @field_validator("token_url")
     @classmethod
     def _is_token_address(cls, value: str) -> str:
