@@ -20,6 +20,7 @@ from benchmarks.engines.sites import ENGINES, Kind
 from benchmarks.engines.workers import MINIMAL, Worker, dadm_on, minimal
 from benchmarks.places import new_postgres_database, new_sqlite_file
 from benchmarks.postgres_server import NoPostgres, postgres_server
+from dadm.entrypoints.cli.event_loop import loop_for_programs
 from dadm.telemetry import configure_logging
 from tests.engines.java import NothingThere
 
@@ -88,8 +89,12 @@ def measure_on(name: str, workers: Sequence[Worker], extent: Extent) -> list[Sec
     tell(f"Measuring on {kind.title}.")
     with TemporaryDirectory(prefix="dadm-bench-") as folder:
         try:
-            with kind.running(Path(folder)) as address:
-                return asyncio.run(all_of(kind, address, workers, extent))
+            with (
+                kind.running(Path(folder)) as address,
+                # The loop that `dadm work` runs on; the other worker has it too.
+                asyncio.Runner(loop_factory=loop_for_programs()) as runner,
+            ):
+                return runner.run(all_of(kind, address, workers, extent))
         except NothingThere as missing:
             tell(f"{kind.title} cannot be measured: {missing}")
             return []

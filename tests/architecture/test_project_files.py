@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PIN = re.compile(r"^(?P<name>[\w.-]+)==", re.MULTILINE)
 # Where a package says it in words of its own.
-SAME_LICENCE = {"lGPLv3": "LGPL-3.0", "ISC License": "ISC"}
+SAME_LICENCE = {"lGPLv3": "LGPL-3.0", "ISC License": "ISC", "MIT License": "MIT"}
 
 # Put together here, so that this file does not hold what it looks for.
 HOSTS_OF_REGISTRIES = tuple(

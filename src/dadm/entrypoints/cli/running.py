@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dadm.domain.errors import DadmError, SettingsError
+from dadm.entrypoints.cli.event_loop import loop_for_programs
 from dadm.entrypoints.cli.failures import only_known
 from dadm.entrypoints.cli.options import settings_with
 
@@ -82,7 +83,7 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
         settings: For the log and the secrets.
         work: What to do.
         is_quiet: Leave logging as Python has it, which shows warnings alone, unless a level was
-            set: rendering logs well takes longer to load than most commands take to run.
+            set, and the event loop too: to load better ones takes longer than most commands run.
 
     Raises:
         DadmError: As `work` raises it, by itself or in a group.
@@ -92,7 +93,8 @@ def run(settings: "Settings", work: Coroutine[Any, Any, T], *, is_quiet: bool = 
     warn_of_unknown_variables(is_quiet=is_quiet)
     warn_of_failpoint(settings, is_quiet=is_quiet)
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=None if is_quiet else loop_for_programs()) as runner:
+            return runner.run(work)
     except BaseExceptionGroup as group:
         error = only_known(group)
         if error is None:
