@@ -73,7 +73,7 @@ demo-operaton demo-camunda7 demo-camunda8:
 
 test-engines: $(VENV)/.dev ## the tests on real process engines; where these are missing they are skipped, in CI they fail
 	@$(BIN)/python -m tests.engines || [ -z "$$CI" ]
-	@$(SUITE) engines $(BUDGET_ENGINES) -- $(BIN)/pytest -m engines $(ARGS)
+	@$(SUITE) engines $(BUDGET_ENGINES) -- $(BIN)/pytest -n 2 --dist loadfile -m engines $(ARGS)
 
 acceptance: $(VENV)/.dev ## the installed program from outside: restarts, the four scenarios
 	@$(BIN)/pytest -m "not engines" tests/acceptance $(ARGS)
