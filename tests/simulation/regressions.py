@@ -23,6 +23,7 @@ REGRESSIONS = MappingProxyType(
         8764: "The check took the answer of a thread begun anew after an erasure for a changed one.",
         38245: "The check compared an answer with that of an erased thread whose key was taken again.",
         21002: "The check took a conversation for live that a paused replica had filled too late.",
+        225156: "The check did not know who else may ask when a task is withdrawn from several.",
         90552: "The check did not see that a visitor's request came long after an instance's end.",
     }
 )
