@@ -8,7 +8,7 @@ from collections.abc import Callable
 def loop_for_programs() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Give what makes the loop, None for Python's own.
 
-    libuv's loop takes about a third of the time off what a task waits for us, and takes 50 ms to
+    libuv's loop takes about a quarter off what a task waits for us, where it was measured, and 50 ms to
     load: too long for a command that is over in as much. It does not run on Windows.
     """
     if sys.platform == "win32":
